@@ -1,1 +1,27 @@
-//! (in building)
+//! iCalendar text (RFC 5545, 6868, 7986) as CalDAV needs it: read without loss, checked, edited in place,
+//! compared by meaning, merged, expanded and filtered.
+//!
+//! The octets are the truth and the tree is a reading of them: an [`Object`] gives back exactly the octets it was made
+//! of, an [`Edit`] touches only the lines it names. Nothing in here does IO, asks for the time, or panics on outside data.
+//!
+//! Where to start: [`Object`] (one resource), [`DateOrTime`] (values), [`Edit`] (changes), [`merge()`].
+
+mod component;
+mod edit;
+mod filter;
+mod freebusy;
+mod instances;
+mod meaning;
+mod merge;
+mod recur;
+mod render;
+mod text;
+mod validate;
+mod value;
+mod zone;
+
+pub use component::{Component, ComponentKind, Object, Param, Params, ParseError, Property, join, split};
+pub use text::{
+    clean_octets, clean_text, decode_param, encode_param, escape_text, fold_line, split_list, unescape_text,
+};
+pub use value::{DateOrTime, Duration, Period, UtcOffset, ValueError};

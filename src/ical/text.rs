@@ -1,0 +1,312 @@
+//! Content lines: RFC 5545 3.1 (folding), 3.3.11 (TEXT escapes), RFC 6868 (parameter values).
+//!
+//! Reading joins folded lines on octets, before anything is read as UTF-8, because a fold may split a character.
+//! Invariant: every logical line knows which octets of the file it came from. Never allocates per line, never recurses.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::component::ParseError;
+
+/// A half-open span of offsets. 32 bits are enough: longer input is refused first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Reach {
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Self { start: offset(start), end: offset(end) }
+    }
+
+    pub(super) fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// One logical line: where its unfolded text is, and which octets it came from (line ends included).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogicalLine {
+    pub(super) text: Reach,
+    pub(super) octets: Reach,
+    /// The first physical line, from 1.
+    pub(super) number: u32,
+}
+
+/// A file with its folds taken out.
+#[derive(Debug)]
+pub(super) struct Unfolded {
+    pub(super) text: Arc<str>,
+    pub(super) lines: Vec<LogicalLine>,
+}
+
+/// Joins folded lines. Blank lines are left out. Refuses lines longer than `longest` octets and what isn't UTF-8.
+pub(super) fn unfold(octets: &[u8], longest: usize) -> Result<Unfolded, ParseError> {
+    if octets.len() > MAX_INPUT {
+        return Err(ParseError::new(1, "the data are too large"));
+    }
+    let mut text = Vec::with_capacity(octets.len());
+    let mut lines: Vec<LogicalLine> = Vec::new();
+    for physical in PhysicalLines::new(octets) {
+        let content = octets.get(physical.content.clone()).unwrap_or_default();
+        match (content.split_first(), lines.last_mut()) {
+            (Some((b' ' | b'\t', rest)), Some(line)) => {
+                text.extend_from_slice(rest);
+                line.text.end = offset(text.len());
+                line.octets.end = offset(physical.end);
+            }
+            _ => {
+                // The separator keeps a character from being joined across two logical lines.
+                text.push(b'\n');
+                let start = text.len();
+                text.extend_from_slice(content);
+                lines.push(LogicalLine {
+                    text: Reach::new(start, text.len()),
+                    octets: Reach::new(physical.content.start, physical.end),
+                    number: physical.number,
+                });
+            }
+        }
+        if let Some(line) = lines.last()
+            && line.text.range().len() > longest
+        {
+            return Err(ParseError::new(line.number, "the line is too long"));
+        }
+    }
+    let text = String::from_utf8(text).map_err(|error| {
+        let at = offset(error.utf8_error().valid_up_to());
+        let line = lines.iter().find(|line| at < line.text.end).or(lines.last());
+        ParseError::new(line.map_or(1, |line| line.number), "the text isn't UTF-8")
+    })?;
+    lines.retain(|line| !text.get(line.text.range()).unwrap_or_default().trim_matches([' ', '\t']).is_empty());
+    Ok(Unfolded { text: text.into(), lines })
+}
+
+/// A line as it stands in the file: its content without, and its end with, the line break.
+#[derive(Debug)]
+pub(super) struct PhysicalLine {
+    pub(super) content: std::ops::Range<usize>,
+    pub(super) end: usize,
+    pub(super) number: u32,
+}
+
+/// The lines of a file, whether they end in CRLF, in LF or, the last one, in nothing. A byte order mark is passed over.
+#[derive(Debug)]
+pub(super) struct PhysicalLines<'a> {
+    octets: &'a [u8],
+    at: usize,
+    number: u32,
+}
+
+impl<'a> PhysicalLines<'a> {
+    pub(super) fn new(octets: &'a [u8]) -> Self {
+        let at = if octets.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Self { octets, at, number: 0 }
+    }
+}
+
+impl Iterator for PhysicalLines<'_> {
+    type Item = PhysicalLine;
+
+    fn next(&mut self) -> Option<PhysicalLine> {
+        let start = self.at;
+        let rest = self.octets.get(start..).filter(|rest| !rest.is_empty())?;
+        let (mut length, end) = match rest.iter().position(|&octet| octet == b'\n') {
+            Some(at) => (at, start + at + 1),
+            None => (rest.len(), start + rest.len()),
+        };
+        if length > 0 && end > start + length && rest.get(length - 1) == Some(&b'\r') {
+            length -= 1;
+        }
+        self.at = end;
+        self.number = self.number.saturating_add(1);
+        Some(PhysicalLine { content: start..start + length, end, number: self.number })
+    }
+}
+
+/// Where the head of a content line ends: after the name, and after the colon.
+pub(super) fn split_head(line: &str) -> Result<(usize, usize), &'static str> {
+    let name_end = line.find([';', ':']).ok_or("the line has no colon")?;
+    let name = line.get(..name_end).unwrap_or_default();
+    if name.is_empty() || !name.bytes().all(is_name_octet) {
+        return Err("the property's name isn't one");
+    }
+    let mut quoted = false;
+    for (at, octet) in line.bytes().enumerate().skip(name_end) {
+        match octet {
+            b'"' => quoted = !quoted,
+            b':' if !quoted => return Ok((name_end, at + 1)),
+            _ => {}
+        }
+    }
+    Err(if quoted { "a quoted parameter has no end" } else { "the line has no colon" })
+}
+
+/// Letters, digits and hyphen (RFC 5545 3.1), and the underscore and dot that clients use in names of their own.
+pub(super) fn is_name_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.')
+}
+
+/// The first `separator` outside of quotes.
+pub(super) fn find_unquoted(text: &str, separator: u8) -> Option<usize> {
+    let mut quoted = false;
+    text.bytes().position(|octet| {
+        quoted ^= octet == b'"';
+        octet == separator && !quoted
+    })
+}
+
+/// A logical line as octets: folded after at most 75 octets, never inside a character, with CRLF at each end.
+pub fn fold_line(line: &str) -> Vec<u8> {
+    fold_line_with(line, b"\r\n")
+}
+
+/// [`fold_line`] with the file's own line end.
+pub(super) fn fold_line_with(line: &str, end_of_line: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(line.len() + line.len() / 30 + 2);
+    let mut rest = line;
+    let mut room = LONGEST_PHYSICAL_LINE;
+    while rest.len() > room {
+        // Never zero: a character has at most four octets.
+        let cut = (1..=room).rev().find(|&at| rest.is_char_boundary(at)).unwrap_or(room);
+        let (head, tail) = rest.split_at_checked(cut).unwrap_or((rest, ""));
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(end_of_line);
+        out.push(b' ');
+        rest = tail;
+        room = LONGEST_PHYSICAL_LINE - 1;
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(end_of_line);
+    out
+}
+
+/// A string as a TEXT value (RFC 5545 3.3.11): cleaned, and `\`, `;`, `,` and line breaks escaped.
+pub fn escape_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' | ';' | ',' => {
+                out.push('\\');
+                out.push(character);
+            }
+            '\r' => {
+                characters.next_if_eq(&'\n');
+                out.push_str("\\n");
+            }
+            '\n' => out.push_str("\\n"),
+            _ if is_forbidden(character) => {}
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// A TEXT value as a string. An unknown escape gives its character, a lone backslash at the end itself.
+pub fn unescape_text(value: &str) -> Cow<'_, str> {
+    if !value.contains('\\') {
+        return Cow::Borrowed(value);
+    }
+    let mut out = String::with_capacity(value.len());
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        match (character, if character == '\\' { characters.next() } else { None }) {
+            ('\\', Some('n' | 'N')) => out.push('\n'),
+            ('\\', Some(escaped)) => out.push(escaped),
+            (character, _) => out.push(character),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The parts of a value between commas that aren't escaped. Still escaped themselves.
+pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
+    let mut escaped = false;
+    value.split(move |character| {
+        let separates = character == ',' && !escaped;
+        escaped = character == '\\' && !escaped;
+        separates
+    })
+}
+
+/// A string without the characters that must not stand in iCalendar text: C0 controls except TAB and line feed, DEL,
+/// and the two that XML can't carry. CRLF and CR become a line feed.
+pub fn clean_text(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|character| character != '\n' && is_forbidden(character)) {
+        return Cow::Borrowed(text);
+    }
+    let one_break = text.replace("\r\n", "\n").replace('\r', "\n");
+    Cow::Owned(one_break.chars().filter(|&character| character == '\n' || !is_forbidden(character)).collect())
+}
+
+/// A file without the octets that [`Object::check_resource`](super::Object::check_resource) refuses as control
+/// characters. For upstream data; what a client sends is refused and not changed.
+pub fn clean_octets(octets: &[u8]) -> Cow<'_, [u8]> {
+    let is_bad = |at: usize, octet: u8| match octet {
+        b'\r' => octets.get(at + 1) != Some(&b'\n'),
+        b'\n' | b'\t' => false,
+        _ => octet < b' ' || octet == 0x7f,
+    };
+    if !octets.iter().enumerate().any(|(at, &octet)| is_bad(at, octet)) {
+        return Cow::Borrowed(octets);
+    }
+    Cow::Owned(octets.iter().enumerate().filter(|&(at, &octet)| !is_bad(at, octet)).map(|(_, &octet)| octet).collect())
+}
+
+/// Whether a character must not stand in a content line.
+pub(super) fn is_forbidden(character: char) -> bool {
+    matches!(character, '\0'..='\u{8}' | '\n'..='\u{1f}' | '\u{7f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// A string as a parameter value: RFC 6868 carets for what can't be written, quotes where needed.
+pub fn encode_param(value: &str) -> String {
+    let mut out = String::with_capacity(value.len() + 2);
+    let mut quoted = false;
+    for character in clean_text(value).chars() {
+        match character {
+            '\n' => out.push_str("^n"),
+            '^' => out.push_str("^^"),
+            '"' => out.push_str("^'"),
+            _ => out.push(character),
+        }
+        quoted |= matches!(character, ':' | ';' | ',');
+    }
+    if quoted { format!("\"{out}\"") } else { out }
+}
+
+/// A parameter value as a string: without its quotes, RFC 6868 carets read. Other carets stay (RFC 6868 3.2).
+pub fn decode_param(raw: &str) -> Cow<'_, str> {
+    let bare = raw.strip_prefix('"').map_or(raw, |inner| inner.strip_suffix('"').unwrap_or(inner));
+    if !bare.contains('^') {
+        return Cow::Borrowed(bare);
+    }
+    let mut out = String::with_capacity(bare.len());
+    let mut characters = bare.chars().peekable();
+    while let Some(character) = characters.next() {
+        let decoded = match (character, characters.peek()) {
+            ('^', Some('n')) => '\n',
+            ('^', Some('^')) => '^',
+            ('^', Some('\'')) => '"',
+            _ => {
+                out.push(character);
+                continue;
+            }
+        };
+        characters.next();
+        out.push(decoded);
+    }
+    Cow::Owned(out)
+}
+
+/// Inside of [`MAX_INPUT`] every offset fits.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// 1 GiB: far above every limit of the callers, far below what 32 bits hold.
+const MAX_INPUT: usize = 1 << 30;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// RFC 5545 3.1: lines SHOULD NOT be longer than 75 octets, without the line break.
+const LONGEST_PHYSICAL_LINE: usize = 75;

@@ -1,1 +1,305 @@
-//! (in building)
+//! One remote calendar service, translated: what every provider can do, in words that no provider owns.
+//!
+//! A [`Provider`] is bound to one account. It lists calendars, tells what changed since a position, fetches,
+//! creates, updates and deletes single objects, and maps whatever the service answers to a [`Fault`].
+//!
+//! Invariant: an answer that is empty, cut short or not understood is a [`Fault`], never an empty [`Page`];
+//! absence is proven only by a round whose pages say `complete`.
+//! It never retries (that is `jobs`), never stores anything, and never decides who wins (that is `sync`).
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::ical::{ComponentKind, Object};
+
+pub mod caldav;
+
+/// A remote calendar service, seen through one account.
+#[async_trait]
+pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// Every calendar of the account. An empty list is an answer, not proof that they are gone.
+    async fn calendars(&self) -> Result<Vec<RemoteCalendar>, Fault>;
+
+    /// What is new in `calendar` since `from`, one page of it.
+    async fn changes(&self, calendar: &RemoteId, from: &Position) -> Result<Page, Fault>;
+
+    /// The objects behind `ids`. An id that the service proves gone, or fails on, is left out of the answer;
+    /// whoever must know which asks for that one alone: `Fault::Gone` is proof, anything else is not.
+    async fn fetch(&self, calendar: &RemoteId, ids: &[RemoteId]) -> Result<Vec<Item>, Fault>;
+
+    /// Creates `object` under an identity that follows from `key`, so that a second try cannot double it.
+    async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, object: &Object) -> Result<Written, Fault>;
+
+    /// Replaces the object at `version` if it is still that version.
+    async fn update(&self, calendar: &RemoteId, version: &Version, object: &Object) -> Result<Written, Fault>;
+
+    /// Removes the object at `version` if it is still that version. Already gone is success.
+    async fn delete(&self, calendar: &RemoteId, version: &Version) -> Result<(), Fault>;
+}
+
+/// What a provider calls one of its calendars or objects: opaque, stable, and equal when the thing is the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RemoteId(String);
+
+impl RemoteId {
+    /// The id with this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, as keys of records hold it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RemoteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A provider's mark of an object's content: equal marks mean equal content, different ones prove nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RemoteTag(String);
+
+impl RemoteTag {
+    /// The tag with this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What the remote identity of a new object is made from. The same key names the same object for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// A key from `text`: letters, digits and `-` stay, anything else becomes `-`, so that it fits every provider.
+    pub fn new(text: &str) -> Self {
+        Self(text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A calendar as its provider describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteCalendar {
+    /// Its name for requests and records.
+    pub id: RemoteId,
+    /// Its name for people.
+    pub name: String,
+    /// `#RRGGBB` or `#RRGGBBAA`, as the provider has it.
+    pub color: Option<String>,
+    /// The provider takes no changes here.
+    pub read_only: bool,
+    /// What it may hold.
+    pub components: Vec<ComponentKind>,
+    /// A longer text, where there is one.
+    pub description: Option<String>,
+}
+
+/// From where changes are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// From nothing: a full listing.
+    Start,
+    /// After a finished round.
+    After(Cursor),
+    /// The next page of a round under way.
+    Next(PageToken),
+}
+
+/// Where a finished round ended. Only the provider that made it can read it. A secret of the account.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor(pub Bytes);
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({} octets)", self.0.len())
+    }
+}
+
+/// Where the next page of a round begins. Worth nothing once the round is over. A secret of the account.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageToken(pub Bytes);
+
+impl fmt::Debug for PageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PageToken({} octets)", self.0.len())
+    }
+}
+
+/// One page of a round of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// New and changed objects (in a full listing: all of them).
+    pub items: Vec<Item>,
+    /// Objects that the provider itself says are gone.
+    pub gone: Vec<RemoteId>,
+    /// This round is a full listing: what no page of it names is absent, proven when the round is `Done`.
+    pub complete: bool,
+    /// How it goes on.
+    pub then: Then,
+}
+
+/// What follows a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// More pages of this round.
+    Next(PageToken),
+    /// The round is over; the next one starts here.
+    Done(Cursor),
+}
+
+/// One remote object.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Item {
+    /// It is there, with this tag; its content has to be fetched. Without a tag only the content can tell.
+    Stub {
+        /// Which.
+        id: RemoteId,
+        /// Its tag, where the provider gave one.
+        tag: Option<RemoteTag>,
+    },
+    /// It is there, with this content.
+    Full {
+        /// Which, at which tag.
+        version: Version,
+        /// Its octets, unparsed.
+        object: Bytes,
+    },
+}
+
+impl Item {
+    /// Which object this is.
+    pub fn id(&self) -> &RemoteId {
+        match self {
+            Self::Stub { id, .. } => id,
+            Self::Full { version, .. } => &version.id,
+        }
+    }
+
+    /// Its tag, where the provider gave one.
+    pub fn tag(&self) -> Option<&RemoteTag> {
+        match self {
+            Self::Stub { tag, .. } => tag.as_ref(),
+            Self::Full { version, .. } => version.tag.as_ref(),
+        }
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stub { id, tag } => write!(f, "Stub({id}, {tag:?})"),
+            Self::Full { version, object } => write!(f, "Full({version:?}, {} octets)", object.len()),
+        }
+    }
+}
+
+/// An object at one state of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// Which object.
+    pub id: RemoteId,
+    /// At which tag; unknown where the provider gives none.
+    pub tag: Option<RemoteTag>,
+}
+
+/// What a write left at the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The object's identity and tag now.
+    pub version: Version,
+    /// Whether the provider holds what it was sent.
+    pub stored: Stored,
+}
+
+/// What the provider holds after a write.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// The octets sent.
+    AsSent,
+    /// These octets, read back.
+    Different(Bytes),
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AsSent => f.write_str("AsSent"),
+            Self::Different(octets) => write!(f, "Different({} octets)", octets.len()),
+        }
+    }
+}
+
+/// Why a provider did not do it: what happens next depends on the class alone, never on the words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Too many requests; come back after the pause, where one was named.
+    #[error("the server asks for a pause")]
+    Throttled(Option<Duration>),
+    /// Nobody there, or not able just now. Try later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The credentials are no longer good. A person must act; nothing is tried until then.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// These credentials may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The object is no longer the version named: read it, then decide.
+    #[error("the object was changed there meanwhile")]
+    Changed,
+    /// A create found the object there already; its version, where that could be found out.
+    #[error("the object is there already")]
+    Exists(Option<Version>),
+    /// The object is not there any more.
+    #[error("the object is not there any more")]
+    Gone,
+    /// The position means nothing to the provider any more: start over.
+    #[error("the server no longer knows where we were")]
+    CursorExpired,
+    /// The calendar itself is not there any more, or not for us.
+    #[error("the calendar is not there any more")]
+    CalendarGone,
+    /// The provider will not hold this object, whatever we do.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer makes no sense. Nothing may be concluded from it.
+    #[error("{0}")]
+    Garbled(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_fits_every_provider() {
+        assert_eq!(IdempotencyKey::new("ab c/é_9").as_str(), "ab-c---9");
+    }
+
+    #[test]
+    fn debug_shows_sizes_and_no_content() {
+        let version = Version { id: RemoteId::new("/x.ics"), tag: None };
+        let item = Item::Full { version, object: Bytes::from_static(b"BEGIN:VCALENDAR") };
+        assert!(!format!("{item:?}").contains("VCALENDAR"));
+        assert!(!format!("{:?}", Stored::Different(Bytes::from_static(b"BEGIN"))).contains("BEGIN"));
+        assert!(!format!("{:?}", Cursor(Bytes::from_static(b"secret"))).contains("secret"));
+    }
+}

@@ -1,0 +1,1 @@
+//! One remote CalDAV account as a [`Provider`](super::Provider). (in building)

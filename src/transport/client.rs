@@ -1,0 +1,383 @@
+//! The real [`Transport`], on `reqwest` with `rustls`.
+//!
+//! `reqwest` asks our resolver for every new connection and connects to the addresses it is given, so that
+//! what the guard has checked is what is connected to. An address written in the URL itself never reaches a
+//! resolver and is checked beforehand.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::{RData, RecordType};
+use http::header::AUTHORIZATION;
+use http::{Request, Response};
+use reqwest::Client;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::egress::{PrivateAddresses, is_special};
+use super::{SendRules, Service, Transport, TransportError, Unreachable};
+
+/// Sends requests over the network.
+pub struct HttpTransport {
+    private: PrivateAddresses,
+    /// For https, and for http without credentials.
+    open: Client,
+    /// For credentials over plain http: connects to private addresses alone.
+    indoors: Client,
+    names: Option<TokioResolver>,
+}
+
+impl HttpTransport {
+    /// A transport under the given egress setting.
+    ///
+    /// # Errors
+    /// When the TLS library or the resolver can't be set up, in words.
+    pub fn new(private: PrivateAddresses) -> Result<Self, String> {
+        // The first caller in the process wins; all callers install the same one.
+        let _already = rustls::crypto::ring::default_provider().install_default().is_err();
+        let client = |reach| {
+            let guard = Guard { private: private.clone(), reach };
+            build(guard).map_err(|e| format!("the HTTP client can't be set up: {}", chain(&e)))
+        };
+        let names = TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build);
+        Ok(Self {
+            open: client(Reach::Anywhere)?,
+            indoors: client(Reach::Indoors)?,
+            // Without a readable resolv.conf discovery does without SRV; all else still works.
+            names: names.ok(),
+            private,
+        })
+    }
+
+    async fn lookup(&self, name: &str, kind: RecordType) -> Vec<RData> {
+        let Some(names) = &self.names else { return Vec::new() };
+        // A dot at the end keeps search domains out.
+        let Ok(found) = names.lookup(format!("{}.", name.trim_end_matches('.')), kind).await else {
+            return Vec::new();
+        };
+        found.answers().iter().map(|record| record.data.clone()).collect()
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").field("private", &self.private).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: Request<Bytes>, rules: &SendRules) -> Result<Response<Bytes>, TransportError> {
+        let host = checked_host(&request)?;
+        let in_clear = request.uri().scheme_str() == Some("http") && request.headers().contains_key(AUTHORIZATION);
+        if let Some(address) = literal(&host) {
+            if !self.private.admits(&host, address) {
+                return Err(TransportError::RefusedAddress { host });
+            }
+            if in_clear && !is_special(address) {
+                return Err(TransportError::ClearText { host });
+            }
+        }
+        let client = if in_clear { &self.indoors } else { &self.open };
+        let mut outgoing = reqwest::Request::try_from(request)
+            .map_err(|_| TransportError::Invalid("the URL or a header is not valid"))?;
+        *outgoing.timeout_mut() = Some(rules.total);
+        let answer = client.execute(outgoing).await.map_err(|e| explain(&e, &host))?;
+        receive(answer, rules, &host).await
+    }
+
+    async fn services(&self, name: &str) -> Vec<Service> {
+        let mut found: Vec<_> = self
+            .lookup(name, RecordType::SRV)
+            .await
+            .into_iter()
+            .filter_map(|data| match data {
+                RData::SRV(srv) => Some(srv),
+                _ => None,
+            })
+            .collect();
+        found.sort_by_key(|srv| (srv.priority, std::cmp::Reverse(srv.weight)));
+        found
+            .into_iter()
+            .map(|srv| Service { host: srv.target.to_ascii().trim_end_matches('.').to_owned(), port: srv.port })
+            // A single "." says that the service is decidedly not offered (RFC 2782).
+            .filter(|service| !service.host.is_empty())
+            .collect()
+    }
+
+    async fn texts(&self, name: &str) -> Vec<String> {
+        let data = self.lookup(name, RecordType::TXT).await;
+        data.into_iter()
+            .filter_map(|data| match data {
+                RData::TXT(txt) => {
+                    Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect())
+                }
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// Where a client may connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Anywhere,
+    Indoors,
+}
+
+/// Resolves names, and gives out only addresses that pass.
+#[derive(Clone, Debug)]
+struct Guard {
+    private: PrivateAddresses,
+    reach: Reach,
+}
+
+/// Why the guard gave no address; found again in the chain of the error that `reqwest` makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    #[error("no such name")]
+    NoName,
+    #[error("a private address")]
+    Private,
+    #[error("a public address without encryption")]
+    ClearText,
+}
+
+impl Guard {
+    async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, Refused> {
+        let found: Vec<SocketAddr> =
+            tokio::net::lookup_host((host, 0)).await.map_err(|_| Refused::NoName)?.collect();
+        self.filter(host, &found)
+    }
+
+    fn filter(&self, host: &str, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Refused> {
+        if found.is_empty() {
+            return Err(Refused::NoName);
+        }
+        let admitted: Vec<SocketAddr> =
+            found.iter().filter(|a| self.private.admits(host, a.ip())).copied().collect();
+        if admitted.is_empty() {
+            return Err(Refused::Private);
+        }
+        if self.reach == Reach::Indoors && !admitted.iter().all(|a| is_special(a.ip())) {
+            return Err(Refused::ClearText);
+        }
+        Ok(admitted)
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.clone();
+        Box::pin(async move {
+            let addresses = guard.addresses(name.as_str()).await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn build(guard: Guard) -> reqwest::Result<Client> {
+    let builder = |guard| {
+        Client::builder()
+            .user_agent(concat!("LinearTime/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .dns_resolver(Arc::new(guard))
+            .connect_timeout(CONNECT)
+            .read_timeout(IDLE)
+            .pool_idle_timeout(POOLED)
+            .pool_max_idle_per_host(4)
+            .tcp_keepalive(POOLED)
+    };
+    // A machine without root certificates can still serve, and speak http to its own network.
+    builder(guard.clone()).build().or_else(|_| builder(guard).tls_certs_only([]).build())
+}
+
+fn checked_host(request: &Request<Bytes>) -> Result<String, TransportError> {
+    let uri = request.uri();
+    if !matches!(uri.scheme_str(), Some("https" | "http")) {
+        return Err(TransportError::Invalid("only http and https URLs can be asked for"));
+    }
+    let authority = uri.authority().ok_or(TransportError::Invalid("the URL has no host"))?;
+    if authority.as_str().contains('@') {
+        return Err(TransportError::Invalid("a URL must not hold a name or a password"));
+    }
+    Ok(authority.host().to_owned())
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+async fn receive(
+    mut answer: reqwest::Response,
+    rules: &SendRules,
+    host: &str,
+) -> Result<Response<Bytes>, TransportError> {
+    let too_large = || TransportError::TooLarge { host: host.to_owned() };
+    // The announced length is that of the encoded body: a lower bound is enough to stop early.
+    if answer.content_length().is_some_and(|length| length > rules.max_body as u64) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    while let Some(piece) = answer.chunk().await.map_err(|e| explain(&e, host))? {
+        if body.len() + piece.len() > rules.max_body {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&piece);
+    }
+    let mut response = Response::new(body.freeze());
+    *response.status_mut() = answer.status();
+    *response.version_mut() = answer.version();
+    *response.headers_mut() = std::mem::take(answer.headers_mut());
+    Ok(response)
+}
+
+/// Our word for `error`. Its own text may hold the URL, so only the kinds of its causes are looked at.
+fn explain(error: &reqwest::Error, host: &str) -> TransportError {
+    let host = host.to_owned();
+    if let Some(refused) = cause::<Refused>(error) {
+        return match refused {
+            Refused::NoName => TransportError::Unreachable { host, kind: Unreachable::Name },
+            Refused::Private => TransportError::RefusedAddress { host },
+            Refused::ClearText => TransportError::ClearText { host },
+        };
+    }
+    if let Some(tls) = tls_cause(error) {
+        return TransportError::Tls { host, why: tls.to_string() };
+    }
+    if error.is_timeout() {
+        return TransportError::TimedOut { host };
+    }
+    if error.is_connect() {
+        return TransportError::Unreachable { host, kind: Unreachable::Connect };
+    }
+    TransportError::Cut { host }
+}
+
+/// `error` and what caused it, outermost first.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&e: &&'a (dyn StdError + 'static)| e.source())
+}
+
+fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|e| e.downcast_ref::<E>())
+}
+
+/// The TLS error among the causes. The connector hides it inside an `io::Error`, whose `source` skips it.
+fn tls_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    causes(error).find_map(|e| {
+        let inner = || e.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>();
+        e.downcast_ref::<rustls::Error>().or_else(inner)
+    })
+}
+
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+const CONNECT: Duration = Duration::from_secs(15);
+const IDLE: Duration = Duration::from_secs(60);
+const POOLED: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server on loopback that reads one request head per connection and writes `answer`.
+    async fn serve(answer: Vec<u8>) -> (String, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let n = socket.read(&mut head).await.unwrap();
+            socket.write_all(&answer).await.unwrap();
+            String::from_utf8_lossy(&head[..n]).into_owned()
+        });
+        (url, task)
+    }
+
+    fn ask(url: &str) -> Request<Bytes> {
+        Request::builder().method("PROPFIND").uri(url).header(AUTHORIZATION, "Basic c2VjcmV0").body(Bytes::new()).unwrap()
+    }
+
+    fn transport() -> HttpTransport {
+        HttpTransport::new(PrivateAddresses::Allow).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_redirect_comes_back_as_it_is() {
+        let (url, task) = serve(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+        let answer = transport().send(ask(&url), &SendRules::default()).await.unwrap();
+        assert_eq!(answer.status(), 302);
+        let head = task.await.unwrap();
+        assert!(head.starts_with("PROPFIND /x HTTP/1.1"), "{head}");
+        assert!(head.to_lowercase().contains("user-agent: lineartime/"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn a_body_cut_short_is_an_error() {
+        let (url, _task) = serve(b"HTTP/1.1 207 Multi-Status\r\ncontent-length: 100\r\n\r\n<half".to_vec()).await;
+        let error = transport().send(ask(&url), &SendRules::default()).await.unwrap_err();
+        assert!(matches!(error, TransportError::Cut { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_bound_is_an_error_announced_or_not() {
+        let rules = SendRules { max_body: 10, ..SendRules::default() };
+        let plain = b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello world".to_vec();
+        let open_ended = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhello world".to_vec();
+        for answer in [plain, open_ended] {
+            let (url, _task) = serve(answer).await;
+            let error = transport().send(ask(&url), &rules).await.unwrap_err();
+            assert!(matches!(error, TransportError::TooLarge { .. }), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn private_addresses_are_refused_by_name_and_by_number() {
+        let guarded = HttpTransport::new(PrivateAddresses::Refuse).unwrap();
+        for url in ["http://127.0.0.1:9/", "https://[::1]/", "http://localhost:9/", "https://169.254.169.254/"] {
+            let error = guarded.send(ask(url), &SendRules::default()).await.unwrap_err();
+            assert!(matches!(error, TransportError::RefusedAddress { .. }), "{url}: {error:?}");
+            assert!(error.to_string().contains("providers.allow_private_addresses"));
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_go_unencrypted_to_private_addresses_alone() {
+        let error = transport().send(ask("http://1.1.1.1/"), &SendRules::default()).await.unwrap_err();
+        assert!(matches!(error, TransportError::ClearText { .. }), "{error:?}");
+        let guard = Guard { private: PrivateAddresses::Allow, reach: Reach::Indoors };
+        let at = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+        assert_eq!(guard.filter("h", &[at("10.0.0.1"), at("8.8.8.8")]), Err(Refused::ClearText));
+        assert_eq!(guard.filter("h", &[at("10.0.0.1")]), Ok(vec![at("10.0.0.1")]));
+    }
+
+    #[tokio::test]
+    async fn nobody_at_home_is_unreachable() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let error = transport().send(ask(&format!("http://127.0.0.1:{port}/")), &SendRules::default()).await.unwrap_err();
+        assert!(matches!(error, TransportError::Unreachable { kind: Unreachable::Connect, .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_http_is_not_sent() {
+        for url in ["ftp://example.org/", "https://user:secret@example.org/"] {
+            let error = transport().send(ask(url), &SendRules::default()).await.unwrap_err();
+            assert!(matches!(error, TransportError::Invalid(_)), "{error:?}");
+            assert!(!error.to_string().contains("secret"));
+        }
+    }
+}

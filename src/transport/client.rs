@@ -150,8 +150,7 @@ enum Refused {
 
 impl Guard {
     async fn addresses(&self, host: &str) -> Result<Vec<SocketAddr>, Refused> {
-        let found: Vec<SocketAddr> =
-            tokio::net::lookup_host((host, 0)).await.map_err(|_| Refused::NoName)?.collect();
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await.map_err(|_| Refused::NoName)?.collect();
         self.filter(host, &found)
     }
 
@@ -159,8 +158,7 @@ impl Guard {
         if found.is_empty() {
             return Err(Refused::NoName);
         }
-        let admitted: Vec<SocketAddr> =
-            found.iter().filter(|a| self.private.admits(host, a.ip())).copied().collect();
+        let admitted: Vec<SocketAddr> = found.iter().filter(|a| self.private.admits(host, a.ip())).copied().collect();
         if admitted.is_empty() {
             return Err(Refused::Private);
         }
@@ -309,7 +307,12 @@ mod tests {
     }
 
     fn ask(url: &str) -> Request<Bytes> {
-        Request::builder().method("PROPFIND").uri(url).header(AUTHORIZATION, "Basic c2VjcmV0").body(Bytes::new()).unwrap()
+        Request::builder()
+            .method("PROPFIND")
+            .uri(url)
+            .header(AUTHORIZATION, "Basic c2VjcmV0")
+            .body(Bytes::new())
+            .unwrap()
     }
 
     fn transport() -> HttpTransport {
@@ -318,7 +321,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_redirect_comes_back_as_it_is() {
-        let (url, task) = serve(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+        let (url, task) =
+            serve(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
         let answer = transport().send(ask(&url), &SendRules::default()).await.unwrap();
         assert_eq!(answer.status(), 302);
         let head = task.await.unwrap();
@@ -368,7 +372,8 @@ mod tests {
     #[tokio::test]
     async fn nobody_at_home_is_unreachable() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let error = transport().send(ask(&format!("http://127.0.0.1:{port}/")), &SendRules::default()).await.unwrap_err();
+        let error =
+            transport().send(ask(&format!("http://127.0.0.1:{port}/")), &SendRules::default()).await.unwrap_err();
         assert!(matches!(error, TransportError::Unreachable { kind: Unreachable::Connect, .. }), "{error:?}");
     }
 

@@ -33,12 +33,7 @@ struct Inner {
 impl FakeTransport {
     /// A server that is this function.
     pub fn serving(handler: impl FnMut(&Request<Bytes>) -> Answer + Send + 'static) -> Self {
-        let inner = Inner {
-            handler: Box::new(handler),
-            requests: Vec::new(),
-            services: Vec::new(),
-            texts: Vec::new(),
-        };
+        let inner = Inner { handler: Box::new(handler), requests: Vec::new(), services: Vec::new(), texts: Vec::new() };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 

@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 
+pub mod client;
 pub mod egress;
 #[doc(hidden)]
 pub mod fake;
-pub mod client;
 pub mod retry_after;
 
-pub use self::egress::PrivateAddresses;
 pub use self::client::HttpTransport;
+pub use self::egress::PrivateAddresses;
 
 /// Sends single requests to other servers.
 #[async_trait]

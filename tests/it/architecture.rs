@@ -103,7 +103,8 @@ fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 fn imports(line: &str, modules: &BTreeMap<&str, &[&str]>) -> Vec<String> {
     let mut found = Vec::new();
     for rest in line.split("crate::").skip(1) {
-        let names = if let Some(list) = rest.strip_prefix('{') { top_level_names(list) } else { vec![first_word(rest)] };
+        let names =
+            if let Some(list) = rest.strip_prefix('{') { top_level_names(list) } else { vec![first_word(rest)] };
         found.extend(names.into_iter().filter(|name| modules.contains_key(name.as_str())));
     }
     found

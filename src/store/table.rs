@@ -1,0 +1,225 @@
+//! The typed layer: which rows exist, and how their keys and values are written.
+//!
+//! [`tables`] is the whole schema on one screen; the record types live with the modules that own them.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+
+use super::{Batch, Expect, Key, KeyParts, KeyRange, Record, Store, StoreError, TableId, record};
+
+/// Every kind of row. A number is never given to another kind.
+pub mod tables {
+    use super::TableId;
+
+    /// The store's own rows (schema, epoch, number of commits). Never in a backup, never written by others.
+    pub(in crate::store) const OWN: TableId = TableId(0);
+    /// Facts about the installation.
+    pub const META: TableId = TableId(1);
+    /// People.
+    pub const USER: TableId = TableId(2);
+    /// Passwords for one device each.
+    pub const APP_PASSWORD: TableId = TableId(3);
+    /// One-time links.
+    pub const SETUP_LINK: TableId = TableId(4);
+    /// Who is signed in on the pages.
+    pub const SESSION: TableId = TableId(5);
+    /// Connected logins.
+    pub const ACCOUNT: TableId = TableId(10);
+    /// Remote calendars.
+    pub const SOURCE: TableId = TableId(11);
+    /// Calendar collections.
+    pub const COLLECTION: TableId = TableId(20);
+    /// Events: what the space holds.
+    pub const EVENT: TableId = TableId(21);
+    /// The octets of every revision.
+    pub const REVISION: TableId = TableId(22);
+    /// Names in collections.
+    pub const ENTRY: TableId = TableId(23);
+    /// UIDs in spaces.
+    pub const UID: TableId = TableId(24);
+    /// The change log of every collection.
+    pub const CHANGE: TableId = TableId(25);
+    /// Numbers that `Batch::append` counts.
+    pub const COUNTER: TableId = TableId(26);
+    /// What a person set.
+    pub const SETTINGS: TableId = TableId(27);
+    /// Conflicts for a person to see.
+    pub const CONFLICT: TableId = TableId(28);
+    /// Properties that clients stored.
+    pub const DEAD_PROPERTY: TableId = TableId(29);
+    /// What must be done upstream.
+    pub const INTENT: TableId = TableId(30);
+    /// Which remote item an event is.
+    pub const LINK: TableId = TableId(31);
+    /// How far a source was read.
+    pub const CURSOR: TableId = TableId(32);
+    /// Remote items that cannot be read.
+    pub const QUARANTINE: TableId = TableId(33);
+    /// What the mass-delete guard holds.
+    pub const HELD: TableId = TableId(34);
+    /// Work.
+    pub const JOB: TableId = TableId(40);
+    /// Wishes for work.
+    pub const JOB_WISH: TableId = TableId(41);
+    /// Work that was given up.
+    pub const DEAD_LETTER: TableId = TableId(42);
+    /// Who did what.
+    pub const AUDIT: TableId = TableId(50);
+    /// Feeds.
+    pub const FEED: TableId = TableId(51);
+    /// Who wants to be pushed to.
+    pub const PUSH_SUBSCRIPTION: TableId = TableId(52);
+
+    pub(in crate::store) const NAMES: &[(TableId, &str)] = &[
+        (OWN, "store"),
+        (META, "meta"),
+        (USER, "user"),
+        (APP_PASSWORD, "app_password"),
+        (SETUP_LINK, "setup_link"),
+        (SESSION, "session"),
+        (ACCOUNT, "account"),
+        (SOURCE, "source"),
+        (COLLECTION, "collection"),
+        (EVENT, "event"),
+        (REVISION, "revision"),
+        (ENTRY, "entry"),
+        (UID, "uid"),
+        (CHANGE, "change"),
+        (COUNTER, "counter"),
+        (SETTINGS, "settings"),
+        (CONFLICT, "conflict"),
+        (DEAD_PROPERTY, "dead_property"),
+        (INTENT, "intent"),
+        (LINK, "link"),
+        (CURSOR, "cursor"),
+        (QUARANTINE, "quarantine"),
+        (HELD, "held"),
+        (JOB, "job"),
+        (JOB_WISH, "job_wish"),
+        (DEAD_LETTER, "dead_letter"),
+        (AUDIT, "audit"),
+        (FEED, "feed"),
+        (PUSH_SUBSCRIPTION, "push_subscription"),
+    ];
+}
+
+/// A table's name, for people.
+pub fn name(id: TableId) -> &'static str {
+    tables::NAMES.iter().find(|(known, _)| *known == id).map_or("unknown", |(_, name)| name)
+}
+
+/// The rows of one kind: keys made of `K`, values of type `V`.
+pub struct Table<K, V> {
+    id: TableId,
+    rows: PhantomData<fn(K) -> V>,
+}
+
+impl<K, V> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
+impl<K: KeyParts, V: Record> Table<K, V> {
+    /// The table `id`; one constant for each, with the module that owns the rows.
+    pub const fn new(id: TableId) -> Self {
+        Self { id, rows: PhantomData }
+    }
+
+    /// Which table this is, for [`Store::changed`].
+    pub const fn id(&self) -> TableId {
+        self.id
+    }
+
+    /// The address of a row.
+    pub fn key(&self, key: &K) -> Key {
+        Key::new(self.id, key)
+    }
+
+    /// A value as it is stored.
+    ///
+    /// # Panics
+    /// If `V` cannot be written by postcard at all (a map of unknown length, say): a mistake in the type, which
+    /// its first test shows, and nothing that data can cause.
+    #[expect(clippy::expect_used, reason = "depends on the type alone, never on data")]
+    pub fn encode(&self, value: &V) -> Bytes {
+        record::encode(value).expect("a record type that postcard can write").into()
+    }
+
+    /// A stored value; damaged when it is neither the current format nor one that can be upgraded.
+    pub fn decode(&self, bytes: &[u8]) -> Result<V, StoreError> {
+        record::decode(bytes).ok_or_else(|| StoreError::damaged(self.id))
+    }
+
+    /// Reads the parts of a key of this table.
+    pub fn parts(&self, key: &Key) -> Result<K, StoreError> {
+        let mut input = key.parts();
+        let parts = (key.table() == self.id).then(|| K::read(&mut input)).flatten();
+        parts.filter(|_| input.is_empty()).ok_or_else(|| StoreError::damaged(self.id))
+    }
+
+    /// Makes the row hold `value`.
+    pub fn put(&self, batch: &mut Batch, key: &K, value: &V) {
+        batch.put(self.key(key), self.encode(value));
+    }
+
+    /// Takes the row away.
+    pub fn delete(&self, batch: &mut Batch, key: &K) {
+        batch.delete(self.key(key));
+    }
+
+    /// Commits only if there is no such row.
+    pub fn expect_absent(&self, batch: &mut Batch, key: &K) {
+        batch.expect(self.key(key), Expect::Absent);
+    }
+
+    /// Commits only if there is such a row.
+    pub fn expect_present(&self, batch: &mut Batch, key: &K) {
+        batch.expect(self.key(key), Expect::Present);
+    }
+
+    /// Commits only if the row holds `value`. A row in an older format counts as changed: it is rewritten at
+    /// the next unconditional write, and [`Table::expect_bytes`] compares what was read.
+    pub fn expect(&self, batch: &mut Batch, key: &K, value: &V) {
+        batch.expect(self.key(key), Expect::Exactly(self.encode(value)));
+    }
+
+    /// Commits only if the row is still what was read, byte for byte; `None` when there was none.
+    pub fn expect_bytes(&self, batch: &mut Batch, key: &K, read: Option<Bytes>) {
+        batch.expect(self.key(key), read.map_or(Expect::Absent, Expect::Exactly));
+    }
+
+    /// The value at `key`.
+    pub async fn get(&self, store: &dyn Store, key: &K) -> Result<Option<V>, StoreError> {
+        match store.get(&self.key(key)).await? {
+            Some(bytes) => self.decode(&bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The rows whose keys begin with these parts.
+    pub fn range<P: KeyParts>(&self, prefix: &P) -> KeyRange {
+        KeyRange::below(&Key::new(self.id, prefix))
+    }
+
+    /// All rows.
+    pub fn all(&self) -> KeyRange {
+        self.range(&())
+    }
+
+    /// Up to `limit` rows, ascending.
+    pub async fn scan(&self, store: &dyn Store, range: KeyRange, limit: usize) -> Result<Vec<(K, V)>, StoreError> {
+        self.read(store.scan(range, limit).await?)
+    }
+
+    /// Up to `limit` rows, descending.
+    pub async fn scan_back(&self, store: &dyn Store, range: KeyRange, limit: usize) -> Result<Vec<(K, V)>, StoreError> {
+        self.read(store.scan_back(range, limit).await?)
+    }
+
+    fn read(&self, rows: Vec<(Key, Bytes)>) -> Result<Vec<(K, V)>, StoreError> {
+        rows.into_iter().map(|(key, value)| Ok((self.parts(&key)?, self.decode(&value)?))).collect()
+    }
+}

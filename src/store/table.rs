@@ -65,6 +65,8 @@ pub mod tables {
     pub const JOB_WISH: TableId = TableId(41);
     /// Work that was given up.
     pub const DEAD_LETTER: TableId = TableId(42);
+    /// How each lane of work fares.
+    pub const LANE: TableId = TableId(43);
     /// Who did what.
     pub const AUDIT: TableId = TableId(50);
     /// Feeds.
@@ -99,6 +101,7 @@ pub mod tables {
         (JOB, "job"),
         (JOB_WISH, "job_wish"),
         (DEAD_LETTER, "dead_letter"),
+        (LANE, "lane"),
         (AUDIT, "audit"),
         (FEED, "feed"),
         (PUSH_SUBSCRIPTION, "push_subscription"),

@@ -1,1 +1,5 @@
-//! What speaks to the gateway from outside: load, faults, simulators. Nothing here knows a product module.
+//! What speaks to the gateway from outside: seeds, load, figures. Nothing here knows a product module.
+
+pub mod client;
+pub mod seed;
+pub mod server;

@@ -1,0 +1,79 @@
+//! One kept HTTP/1.1 connection with one login.
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+    credentials: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// Connects to `host` (`address:port`) as `user`.
+    pub async fn connect(host: &str, user: &str, password: &str) -> Result<Self> {
+        let stream = TcpStream::connect(host).await.with_context(|| format!("connecting to {host}"))?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        // It ends with the sender; whoever sends sees why.
+        drop(tokio::spawn(connection));
+        let credentials = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        Ok(Self { sender, host: host.to_owned(), credentials })
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes())?)
+            .uri(path)
+            .header("Host", &self.host)
+            .header("Authorization", &self.credentials);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request.body(Full::new(body.into()))?).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Answer { status, body })
+    }
+
+    /// PUTs an iCalendar object.
+    pub async fn put(&mut self, path: &str, body: String) -> Result<()> {
+        let answer = self.send("PUT", path, &[("Content-Type", "text/calendar; charset=utf-8")], body).await?;
+        ensure!(answer.status.is_success(), "PUT {path}: {} {:?}", answer.status, answer.body);
+        Ok(())
+    }
+
+    /// A REPORT or PROPFIND that must answer 207.
+    pub async fn multistatus(&mut self, method: &str, path: &str, depth: &str, body: &str) -> Result<Bytes> {
+        let headers = [("Content-Type", "application/xml"), ("Depth", depth)];
+        let answer = self.send(method, path, &headers, body.to_owned()).await?;
+        ensure!(answer.status == StatusCode::MULTI_STATUS, "{method} {path}: {} {:?}", answer.status, answer.body);
+        Ok(answer.body)
+    }
+}

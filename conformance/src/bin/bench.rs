@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release -p conformance --bin bench -- target/release/lineartime
 
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures real time and prints a table")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// The least and the most that another side's `Retry-After` can ask of us.
-const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
 /// The pause before try number `attempt + 1`, after `attempt` failures: between half of `base` and
 /// `base * 2^(attempt - 1)`, never above `max`.
@@ -14,7 +14,7 @@ pub fn pause(attempt: u32, base: Duration, max: Duration, jitter: u64) -> Durati
     let doublings = attempt.saturating_sub(1).min(31);
     let ceiling = base.saturating_mul(1 << doublings).min(max);
     let floor = (base / 2).min(ceiling);
-    floor + share(ceiling - floor, jitter)
+    floor + share(ceiling.saturating_sub(floor), jitter)
 }
 
 /// What another side asked for, made sane: clamped to a second up to an hour, plus up to a tenth so that all

@@ -16,6 +16,8 @@ pub mod lane;
 pub mod policy;
 pub mod queue;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;

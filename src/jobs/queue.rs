@@ -179,10 +179,7 @@ impl Queue {
         // Both are taken before looking, so nothing that happens after the look is missed.
         let mut wished = self.store.changed(tables::JOB_WISH);
         let freed = self.freed.notified();
-        let pause = match self.next_due().await? {
-            Some(at) => Some(until(self.clock.now(), at)),
-            None => None,
-        };
+        let pause = self.next_due().await?.map(|at| until(self.clock.now(), at));
         let due = async {
             match pause {
                 Some(pause) => self.clock.sleep(pause).await,

@@ -430,16 +430,141 @@ impl Builder {
 }
 
 /// Whether a child of VCALENDAR is a calendar component proper: not a zone, and nothing unknown.
-fn is_member(component: &Component) -> bool {
+pub(super) fn is_member(component: &Component) -> bool {
     ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY", "VPOLL"].iter().any(|name| component.is(name))
 }
 
-/// Cuts a stream of VCALENDARs into one object per UID.
-pub fn split(_octets: &[u8]) -> Vec<Result<Object, ParseError>> {
-    todo!()
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-/// One VCALENDAR with the members of all `objects`.
-pub fn join(_objects: &[Object]) -> Bytes {
-    todo!()
+    use super::*;
+
+    fn read(text: &str) -> Result<Object, ParseError> {
+        Object::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn fault(text: &str) -> (u32, &'static str) {
+        let error = read(text).unwrap_err();
+        (error.line, error.what)
+    }
+
+    #[test]
+    fn a_resource_is_read_as_written() {
+        let text = "\u{feff}begin:vcalendar\nVersion:2.0\nBEGIN:VTIMEZONE\nTZID:Z\nEND:VTIMEZONE\n\
+            BEGIN:VEVENT\nUID:a\\,b\nRECURRENCE-ID:20250101\nEND:VEVENT\nBEGIN:Vevent\nX-P;X-P=1;x-p=\"2;3\",4:v\n\
+            ATTENDEE;CN=a^'b:mailto:x@y\nCATEGORIES:A\\,B,C\nUID:a\\,b\nBEGIN:X-OWN\nX:1\nEND:X-OWN\nEND:VEVENT\n\
+            END:VCALENDAR";
+        let object = read(text).unwrap();
+        assert_eq!(object.octets(), text.as_bytes());
+        assert_eq!((object.uid(), object.kind()), ("a,b", ComponentKind::Event));
+        assert_eq!((object.members().count(), object.timezones().count()), (2, 1));
+        let master = object.master().unwrap();
+        assert_eq!(master.name(), "Vevent");
+        assert_eq!(&text[master.child("x-own").unwrap().span()], "BEGIN:X-OWN\nX:1\nEND:X-OWN\n");
+        let params: Vec<_> = master.properties()[0].params().map(|p| (p.name(), p.values().collect::<Vec<_>>())).collect();
+        assert_eq!(params, [("X-P", vec!["1".into()]), ("x-p", vec!["2;3".into(), Cow::from("4")])]);
+        assert_eq!(master.property("attendee").unwrap().param("cn").as_deref(), Some("a\"b"));
+        assert_eq!(master.property("CATEGORIES").unwrap().list().collect::<Vec<_>>(), ["A\\,B", "C"]);
+        assert_eq!(&text[master.property("UID").unwrap().span()], "UID:a\\,b\n");
+        assert_eq!(format!("{object:?}"), format!("Object({} octets)", text.len()));
+    }
+
+    #[test]
+    fn what_isnt_one_whole_calendar_is_refused() {
+        assert_eq!(fault(""), (1, "there is no VCALENDAR"));
+        assert_eq!(fault("BEGIN:VCARD\nEND:VCARD"), (1, "there is no VCALENDAR"));
+        assert_eq!(fault("BEGIN:VCALENDAR\nBEGIN:VEVENT\nEND:VCALENDAR"), (3, "END doesn't match BEGIN"));
+        assert_eq!(fault("BEGIN:VCALENDAR\nVERSION:2.0"), (2, "a component has no END"));
+        assert_eq!(fault("X:1\nBEGIN:VCALENDAR"), (1, "a property stands outside of any component"));
+        assert_eq!(fault("BEGIN:VCALENDAR\n\nhello\nEND:VCALENDAR"), (3, "the line has no colon"));
+        let one = "BEGIN:VCALENDAR\nEND:VCALENDAR\n";
+        assert_eq!(fault(&[one, one].concat()), (1, "there is more than one VCALENDAR"));
+    }
+
+    #[test]
+    fn structure_is_bounded_and_depth_costs_no_stack() {
+        let nested = |depth: usize| {
+            let open: String = (1..depth).map(|_| "BEGIN:X-A\n").collect();
+            let close: String = (1..depth).map(|_| "END:X-A\n").collect();
+            format!("BEGIN:VCALENDAR\n{open}{close}END:VCALENDAR\n")
+        };
+        assert!(read(&nested(8)).is_ok());
+        assert_eq!(fault(&nested(9)).1, "components are nested too deeply");
+        assert_eq!(fault(&nested(100_000)), (9, "components are nested too deeply"));
+        let many = |what: &str, count| format!("BEGIN:VCALENDAR\n{}END:VCALENDAR\n", what.repeat(count));
+        assert_eq!(fault(&many("BEGIN:A\nEND:A\n", 2_000)).1, "there are too many components");
+        assert_eq!(fault(&many("A:1\n", 20_001)).1, "there are too many properties");
+        assert!(read(&many("A:1\n", 20_000)).is_ok());
+        assert_eq!(fault(&many(&format!("A:{}\n", "x".repeat(256 * 1024)), 1)).1, "the line is too long");
+    }
+
+    /// The same tree, by a library that reads independently of us.
+    fn agrees(ours: &Component, theirs: &icalendar::parser::Component<'_>) -> bool {
+        ours.is(theirs.name.as_str())
+            && ours.properties().len() == theirs.properties.len()
+            && ours.properties().iter().zip(&theirs.properties).all(|(a, b)| {
+                a.name() == b.name.as_str() && a.value() == b.val.as_str() && a.params().count() == b.params.len()
+            })
+            && ours.children().len() == theirs.components.len()
+            && ours.children().iter().zip(&theirs.components).all(|(a, b)| agrees(a, b))
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        let value = prop_oneof!["[ -~]{0,100}", "[a-zä€😀 ,;\\\\]{0,90}", "20250101T1[0-9]0000Z"];
+        let param = prop_oneof![
+            "[A-Z]{1,8}=[a-zA-Z/ äß]{1,12}",
+            "X-[A-Z]{1,5}=\"[a-z;:, ]{1,20}\"",
+        ];
+        ("[A-Z][A-Z-]{1,12}", proptest::collection::vec(param, 0..3), value)
+            .prop_filter("no component marks", |(name, ..)| name != "BEGIN" && name != "END")
+            .prop_map(|(name, params, value)| {
+                let params: String = params.iter().map(|param| format!(";{param}")).collect();
+                String::from_utf8(text::fold_line(&format!("{name}{params}:{value}"))).unwrap()
+            })
+    }
+
+    fn calendar() -> impl Strategy<Value = String> {
+        let lines = || proptest::collection::vec(line(), 0..8).prop_map(|lines| lines.concat());
+        let alarm = lines().prop_map(|lines| format!("BEGIN:VALARM\r\n{lines}END:VALARM\r\n"));
+        let event = (lines(), proptest::option::of(alarm)).prop_map(|(lines, alarm)| {
+            format!("BEGIN:VEVENT\r\n{lines}{}END:VEVENT\r\n", alarm.unwrap_or_default())
+        });
+        let events = proptest::collection::vec(event, 0..4).prop_map(|events| events.concat());
+        (lines(), events).prop_map(|(lines, events)| format!("BEGIN:VCALENDAR\r\n{lines}{events}END:VCALENDAR\r\n"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn well_formed_text_is_accepted_kept_and_read_as_the_library_reads_it(text in calendar()) {
+            let object = read(&text).unwrap();
+            prop_assert_eq!(object.octets(), text.as_bytes());
+            let unfolded = icalendar::parser::unfold(&text);
+            if let Ok(theirs) = icalendar::parser::read_calendar(&unfolded) {
+                let components = theirs.components.len();
+                prop_assert_eq!(object.root().children().len(), components);
+                for (ours, theirs) in object.root().children().iter().zip(&theirs.components) {
+                    prop_assert!(agrees(ours, theirs), "{}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn any_octets_are_kept_or_refused(
+            pieces in proptest::collection::vec(prop_oneof![
+                Just("BEGIN:VEVENT\r\n".to_owned()), Just("END:VEVENT\n".to_owned()), Just("\r\n ".to_owned()),
+                Just("A;B=\"c\":d\n".to_owned()), Just("X:\u{20ac}\r\n".to_owned()), any::<String>(),
+            ], 0..12)
+        ) {
+            let text = format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR", pieces.concat());
+            if let Ok(object) = read(&text) {
+                prop_assert_eq!(object.octets(), text.as_bytes());
+                for property in object.members().flat_map(Component::properties) {
+                    let _ = (property.param("B"), property.text(), property.list().count());
+                }
+            }
+        }
+    }
 }

@@ -15,21 +15,29 @@ mod meaning;
 mod merge;
 mod recur;
 mod render;
+mod rule;
+mod stream;
 mod text;
 mod validate;
 mod value;
 mod windows_zones;
 mod zone;
 
-pub use component::{Component, ComponentKind, Object, Param, Params, ParseError, Property, join, split};
+pub use component::{Component, ComponentKind, Object, Param, Params, ParseError, Property};
+pub use edit::{At, Draft, Edit, EditError, Line, PRODID};
 pub use filter::{
     Collation, CompFilter, CompTest, ParamFilter, ParamTest, PropFilter, PropTest, TextMatch, ValueTest, matches,
 };
 pub use freebusy::{Busy, BusyKind, busy, merge_busy, vfreebusy};
 pub use instances::{Budget, Instance, Overrun, Spans, TimeRange, instances, summary};
+pub use meaning::{meaning, same_meaning};
+pub use merge::{Merged, merge};
 pub use render::{CompSelect, DataRequest, PropSelect, Select, render};
+pub use rule::{RuleDefect, check_rule};
+pub use stream::{join, split};
 pub use text::{
     clean_octets, clean_text, decode_param, encode_param, escape_text, fold_line, split_list, unescape_text,
 };
+pub use validate::{Defect, DefectClass, Limits};
 pub use value::{DateOrTime, Duration, Period, UtcOffset, ValueError};
 pub use zone::{Zone, Zones};

@@ -310,3 +310,97 @@ const MAX_INPUT: usize = 1 << 30;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// RFC 5545 3.1: lines SHOULD NOT be longer than 75 octets, without the line break.
 const LONGEST_PHYSICAL_LINE: usize = 75;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn unfolded(octets: &[u8]) -> Vec<String> {
+        let unfolded = unfold(octets, 1_000).unwrap();
+        unfolded.lines.iter().map(|line| unfolded.text[line.text.range()].to_owned()).collect()
+    }
+
+    #[test]
+    fn folds_are_joined_on_octets_whatever_the_line_ends() {
+        let euro = "€".as_bytes();
+        let split_character = [b"A:", &euro[..1], b"\r\n ", &euro[1..], b"\r\nB:2"].concat();
+        assert_eq!(unfolded(&split_character), ["A:€", "B:2"]);
+        assert_eq!(unfolded(b"A:1\n\t2\n 3\r\n\r\n \r\nB:\r\n"), ["A:123", "B:"]);
+        assert_eq!(unfolded(b"\xef\xbb\xbfA:1\r\n  2"), ["A:1 2"]);
+        assert_eq!(unfolded(b"A:1\rB:2\r\n"), ["A:1\rB:2"]);
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_with_its_line() {
+        let latin1 = unfold(b"A:1\r\nB:\xe4\r\nC:3\r\n", 1_000).unwrap_err();
+        assert_eq!((latin1.line, latin1.what), (2, "the text isn't UTF-8"));
+        let halves = unfold(b"A:\xe2\x82\r\nB:\xac\r\n", 1_000).unwrap_err();
+        assert_eq!(halves.line, 1, "a character isn't joined across lines");
+        let long = unfold(format!("A:1\r\nB:{}\r\n", "x\r\n ".repeat(600)).as_bytes(), 500).unwrap_err();
+        assert_eq!((long.line, long.what), (2, "the line is too long"));
+    }
+
+    #[test]
+    fn heads_end_at_the_first_colon_outside_of_quotes() {
+        assert_eq!(split_head("SUMMARY:a:b"), Ok((7, 8)));
+        assert_eq!(split_head(r#"X;A="b:c;d":v"#), Ok((1, 12)));
+        for bad in ["", "SUMMARY", ":v", "A B:v", "A;B", r#"A;B="c:d"#, "Ä:v", "A\u{b}:v"] {
+            assert!(split_head(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_decoded_as_rfc_6868_says() {
+        for (raw, value) in
+            [("a", "a"), ("\"a;b\"", "a;b"), ("a^^b^nc^'d", "a^b\nc\"d"), ("^x^", "^x^"), ("\"\"", ""), ("\"", "")]
+        {
+            assert_eq!(decode_param(raw), value, "{raw}");
+        }
+        assert_eq!(encode_param("a\"b\r\nc:d^"), "\"a^'b^nc:d^^\"");
+    }
+
+    #[test]
+    fn lists_are_split_at_plain_commas_only() {
+        assert_eq!(split_list(r"a\,b,c\\,d,").collect::<Vec<_>>(), [r"a\,b", r"c\\", "d", ""]);
+    }
+
+    #[test]
+    fn controls_are_taken_out_of_foreign_text() {
+        assert_eq!(clean_text("a\u{0}b\rc\r\nd\te\u{7f}f\u{ffff}"), "ab\nc\nd\tef");
+        assert_eq!(clean_octets(b"A:\x0b1\r2\r\n\x00\tB\n").as_ref(), b"A:12\r\n\tB\n");
+        assert!(matches!(clean_octets("Ä\r\n\t".as_bytes()), Cow::Borrowed(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn folded_lines_unfold_to_themselves(line in "[^\r\n]{0,300}") {
+            let folded = fold_line(&line);
+            for physical in PhysicalLines::new(&folded) {
+                prop_assert!(physical.content.len() <= 75);
+                prop_assert!(std::str::from_utf8(&folded[physical.content]).is_ok());
+            }
+            if !line.trim_matches([' ', '\t', '\u{feff}']).is_empty() && !line.starts_with([' ', '\t', '\u{feff}']) {
+                prop_assert_eq!(unfolded(&folded), [line]);
+            }
+        }
+
+        #[test]
+        fn escaped_text_comes_back_cleaned(text in any::<String>()) {
+            let escaped = escape_text(&text);
+            prop_assert!(!escaped.contains(['\r', '\n']));
+            prop_assert_eq!(split_list(&escaped).count(), 1);
+            let back = unescape_text(&escaped);
+            prop_assert_eq!(back.as_ref(), clean_text(&text).as_ref());
+        }
+
+        #[test]
+        fn encoded_parameters_come_back_cleaned(text in any::<String>()) {
+            let raw = encode_param(&text);
+            prop_assert_eq!(find_unquoted(&raw, b':'), None);
+            let back = decode_param(&raw);
+            prop_assert_eq!(back.as_ref(), clean_text(&text).as_ref());
+        }
+    }
+}

@@ -286,3 +286,101 @@ fn take_field(rest: &mut &str, unit: char) -> Result<Option<u32>, ValueError> {
     *rest = tail;
     number(number_part).filter(|_| digits > 0).map(Some).ok_or(ValueError::Duration)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::{date, datetime};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_forms_of_date_and_time() {
+        let read = |text, tzid| DateOrTime::parse_value(text, tzid);
+        assert_eq!(read("20250102", None), Ok(DateOrTime::Date(date(2025, 1, 2))));
+        assert_eq!(read("20250102", Some("Europe/Berlin")), Ok(DateOrTime::Date(date(2025, 1, 2))));
+        let local = datetime(2025, 1, 2, 3, 4, 5, 0);
+        assert_eq!(read("20250102T030405", None), Ok(DateOrTime::Floating(local)));
+        let utc = DateOrTime::Utc("2025-01-02T03:04:05Z".parse().unwrap());
+        assert_eq!(read("20250102T030405Z", Some("Europe/Berlin")), Ok(utc.clone()));
+        assert_eq!(utc.civil(), local);
+        let zoned = DateOrTime::Zoned { local, tzid: "X".to_owned() };
+        assert_eq!(read(" 20250102T030405", Some("X")), Ok(zoned));
+        assert_eq!(read("20161231T235960Z", None).unwrap().to_string(), "20161231T235959Z");
+    }
+
+    #[test]
+    fn what_is_no_date_or_time() {
+        for (text, error) in [
+            ("", ValueError::Date),
+            ("2025010", ValueError::Date),
+            ("20250230", ValueError::Date),
+            ("+2250101", ValueError::Date),
+            ("2025-1-1", ValueError::Date),
+            ("２025010", ValueError::Date),
+            ("20250101T", ValueError::Time),
+            ("20250101T2500", ValueError::Time),
+            ("20250101T240000", ValueError::Time),
+            ("20250101T0000+0", ValueError::Time),
+            ("20250101T000061", ValueError::Time),
+            ("20250101T00000€", ValueError::Time),
+            ("00000101", ValueError::Date),
+        ] {
+            let found = DateOrTime::parse_value(text, None);
+            assert!(found == Err(error) || text == "00000101", "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, days, seconds, shown) in [
+            ("P15DT5H0M20S", 15, 18_020, "P15DT5H20S"),
+            ("P7W", 49, 0, "P49D"),
+            ("-PT15M", 0, -900, "-PT15M"),
+            ("+P1DT", 0, 0, ""),
+            ("PT90M", 0, 5_400, "PT1H30M"),
+            ("-P1W2DT1S", -9, -1, "-P9DT1S"),
+            ("PT0S", 0, 0, "PT0S"),
+            ("-P0D", 0, 0, "PT0S"),
+        ] {
+            let read = Duration::parse(text);
+            if shown.is_empty() {
+                assert_eq!(read, Err(ValueError::Duration), "{text}");
+                continue;
+            }
+            let read = read.unwrap();
+            assert_eq!((read.nominal_days(), read.exact_seconds()), (days, seconds), "{text}");
+            assert_eq!(read.to_string(), shown, "{text}");
+        }
+        for bad in ["", "P", "PT", "15M", "P1H", "PT1D", "P1", "PD", "P1S", "PT1M1H", "P-1D", "P99999999999D", "P1D "] {
+            assert!(Duration::parse(bad).is_err() || bad.ends_with(' '), "{bad}");
+        }
+    }
+
+    #[test]
+    fn periods_and_offsets() {
+        let explicit = Period::parse_value("19970101T180000Z/19970102T070000Z", None).unwrap();
+        assert!(matches!(&explicit, Period::Explicit { .. }));
+        let starting = Period::parse_value("19970101T180000/PT5H30M", Some("X")).unwrap();
+        assert_eq!(starting.start().tzid(), Some("X"));
+        assert!(matches!(starting, Period::Starting { duration, .. } if duration.exact_seconds() == 19_800));
+        assert_eq!(Period::parse_value("19970101T180000Z", None), Err(ValueError::Period));
+        for (text, seconds) in [("+0100", Some(3_600)), ("-0530", Some(-19_800)), ("+123456", Some(45_296))] {
+            assert_eq!(UtcOffset::parse(text).ok().map(UtcOffset::seconds), seconds);
+        }
+        for bad in ["0100", "+01", "+2400", "+01:00", "+0160", "+-100", "", "+€1"] {
+            assert!(UtcOffset::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_read_here_panics(text in "[0-9TZPWDHMSzt+/€ -]{0,20}") {
+            let _ = (DateOrTime::parse_value(&text, None), Duration::parse(&text));
+            let _ = (Period::parse_value(&text, Some("X")), UtcOffset::parse(&text));
+            if let Ok(value) = DateOrTime::parse_value(&text, None) {
+                prop_assert_eq!(DateOrTime::parse_value(&value.to_string(), None), Ok(value));
+            }
+        }
+    }
+}

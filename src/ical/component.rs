@@ -462,7 +462,8 @@ mod tests {
         let master = object.master().unwrap();
         assert_eq!(master.name(), "Vevent");
         assert_eq!(&text[master.child("x-own").unwrap().span()], "BEGIN:X-OWN\nX:1\nEND:X-OWN\n");
-        let params: Vec<_> = master.properties()[0].params().map(|p| (p.name(), p.values().collect::<Vec<_>>())).collect();
+        let params: Vec<_> =
+            master.properties()[0].params().map(|p| (p.name(), p.values().collect::<Vec<_>>())).collect();
         assert_eq!(params, [("X-P", vec!["1".into()]), ("x-p", vec!["2;3".into(), Cow::from("4")])]);
         assert_eq!(master.property("attendee").unwrap().param("cn").as_deref(), Some("a\"b"));
         assert_eq!(master.property("CATEGORIES").unwrap().list().collect::<Vec<_>>(), ["A\\,B", "C"]);
@@ -512,10 +513,7 @@ mod tests {
 
     fn line() -> impl Strategy<Value = String> {
         let value = prop_oneof!["[ -~]{0,100}", "[a-zä€😀 ,;\\\\]{0,90}", "20250101T1[0-9]0000Z"];
-        let param = prop_oneof![
-            "[A-Z]{1,8}=[a-zA-Z/ äß]{1,12}",
-            "X-[A-Z]{1,5}=\"[a-z;:, ]{1,20}\"",
-        ];
+        let param = prop_oneof!["[A-Z]{1,8}=[a-zA-Z/ äß]{1,12}", "X-[A-Z]{1,5}=\"[a-z;:, ]{1,20}\"",];
         ("[A-Z][A-Z-]{1,12}", proptest::collection::vec(param, 0..3), value)
             .prop_filter("no component marks", |(name, ..)| name != "BEGIN" && name != "END")
             .prop_map(|(name, params, value)| {
@@ -527,9 +525,8 @@ mod tests {
     fn calendar() -> impl Strategy<Value = String> {
         let lines = || proptest::collection::vec(line(), 0..8).prop_map(|lines| lines.concat());
         let alarm = lines().prop_map(|lines| format!("BEGIN:VALARM\r\n{lines}END:VALARM\r\n"));
-        let event = (lines(), proptest::option::of(alarm)).prop_map(|(lines, alarm)| {
-            format!("BEGIN:VEVENT\r\n{lines}{}END:VEVENT\r\n", alarm.unwrap_or_default())
-        });
+        let event = (lines(), proptest::option::of(alarm))
+            .prop_map(|(lines, alarm)| format!("BEGIN:VEVENT\r\n{lines}{}END:VEVENT\r\n", alarm.unwrap_or_default()));
         let events = proptest::collection::vec(event, 0..4).prop_map(|events| events.concat());
         (lines(), events).prop_map(|(lines, events)| format!("BEGIN:VCALENDAR\r\n{lines}{events}END:VCALENDAR\r\n"))
     }

@@ -392,7 +392,7 @@ mod tests {
             prop_assert!(!escaped.contains(['\r', '\n']));
             prop_assert_eq!(split_list(&escaped).count(), 1);
             let back = unescape_text(&escaped);
-            prop_assert_eq!(back.as_ref(), clean_text(&text).as_ref());
+            prop_assert_eq!(back, clean_text(&text));
         }
 
         #[test]
@@ -400,7 +400,7 @@ mod tests {
             let raw = encode_param(&text);
             prop_assert_eq!(find_unquoted(&raw, b':'), None);
             let back = decode_param(&raw);
-            prop_assert_eq!(back.as_ref(), clean_text(&text).as_ref());
+            prop_assert_eq!(back, clean_text(&text));
         }
     }
 }

@@ -1,0 +1,264 @@
+//! Creating, updating and deleting objects (RFC 4791 5.3.2), each under a condition.
+//!
+//! `If-Match: *` is never sent: several servers take it for its opposite. Two things that servers promise are tried
+//! once per account before they are believed: that `If-None-Match: *` protects what is there, and that an entity tag
+//! in the answer to PUT means that the octets were stored as sent.
+//! Invariant: nothing is overwritten that was not known; what the server holds afterwards is reported truly.
+
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use http::header::{IF_MATCH, IF_NONE_MATCH, LOCATION};
+use http::{HeaderName, Method, StatusCode};
+use url::Url;
+
+use super::CalDav;
+use super::fault::{Aim, fault};
+use super::fetch::{Got, etag_of};
+use super::place::{resolve, same_resource};
+use super::request::{self, Listing, uid_conflict};
+use super::session::{Ask, Reply};
+use crate::ical::Object;
+use crate::provider::{Fault, IdempotencyKey, Item, Position, RemoteId, Stored, Then, Version, Written};
+
+/// What this account's server was seen to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Abilities {
+    /// `If-None-Match: *` keeps an existing object.
+    protects_existing: Option<bool>,
+    /// An entity tag in the answer to PUT means: stored as sent.
+    tag_means_stored: Option<bool>,
+}
+
+impl CalDav {
+    pub(super) async fn create_object(
+        &self,
+        calendar: &RemoteId,
+        key: &IdempotencyKey,
+        object: &Object,
+    ) -> Result<Written, Fault> {
+        let collection = self.url(calendar)?;
+        let url = member_url(&collection, key)?;
+        let id = self.learn(&url)?;
+        let protects = self.abilities().protects_existing;
+        if protects != Some(true)
+            && let Some(there) = self.version_if_there(&id).await?
+        {
+            return Err(Fault::Exists(Some(there)));
+        }
+        let put = || Ask::new(Method::PUT, &url).calendar(object.octets().clone()).header(IF_NONE_MATCH, "*");
+        let reply = self.ask(put()).await?;
+        if !reply.status.is_success() {
+            return Err(self.why_not_created(&collection, &id, &reply, object).await);
+        }
+        if protects.is_none() {
+            // The same octets once more: a server that keeps the promise refuses them, any other loses nothing.
+            let second = self.ask(put()).await;
+            let kept = second.as_ref().is_ok_and(|reply| reply.status == StatusCode::PRECONDITION_FAILED);
+            let broken = second.as_ref().is_ok_and(|reply| reply.status.is_success());
+            self.learn_ability(|abilities| abilities.protects_existing = (kept || broken).then_some(kept));
+            if broken {
+                // It has another tag now.
+                return self.read_back(&id, object.octets()).await;
+            }
+        }
+        self.written(id, &reply, object.octets()).await
+    }
+
+    pub(super) async fn update_object(&self, version: &Version, object: &Object) -> Result<Written, Fault> {
+        let id = &version.id;
+        let put = Ask::new(Method::PUT, &self.url(id)?).calendar(object.octets().clone());
+        let reply = self.ask_about(id, self.conditional(put, version).await?).await?;
+        if reply.status.is_success() {
+            return self.written(id.clone(), &reply, object.octets()).await;
+        }
+        if let Some(holder) = uid_conflict(&reply) {
+            return Err(self.held_by(holder).await);
+        }
+        Err(self.why_not_matched(id, &reply).await)
+    }
+
+    pub(super) async fn delete_object(&self, version: &Version) -> Result<(), Fault> {
+        let id = &version.id;
+        let delete = Ask::new(Method::DELETE, &self.url(id)?);
+        let delete = match self.conditional(delete, version).await {
+            Err(Fault::Gone) => return Ok(()),
+            other => other?,
+        };
+        let reply = self.ask_about(id, delete).await?;
+        if reply.status.is_success() {
+            return Ok(());
+        }
+        match self.why_not_matched(id, &reply).await {
+            Fault::Gone => Ok(()),
+            other => Err(other),
+        }
+    }
+
+    /// The request under the condition that the object is still at `version`. Without a known tag the server is
+    /// asked for one first, so that at least nothing slips in between reading and writing.
+    async fn conditional(&self, ask: Ask, version: &Version) -> Result<Ask, Fault> {
+        let tag = match &version.tag {
+            Some(tag) => Some(tag.clone()),
+            None => self.get(&version.id).await?.version.tag,
+        };
+        Ok(match tag {
+            Some(tag) => ask.header(IF_MATCH, tag.as_str()),
+            None => ask,
+        })
+    }
+
+    /// What a failed condition means: changed, or not there any more.
+    async fn why_not_matched(&self, id: &RemoteId, reply: &Reply) -> Fault {
+        let found = fault(reply, Aim::Object, self.now());
+        if found != Fault::Changed {
+            return found;
+        }
+        match self.version_if_there(id).await {
+            Ok(Some(_)) => Fault::Changed,
+            Ok(None) => Fault::Gone,
+            Err(other) => other,
+        }
+    }
+
+    async fn why_not_created(&self, collection: &Url, id: &RemoteId, reply: &Reply, object: &Object) -> Fault {
+        if let Some(holder) = uid_conflict(reply) {
+            if holder.is_some() {
+                return self.held_by(holder).await;
+            }
+            return self.find_holder(collection, object.uid()).await.map_or_else(|e| e, |v| Fault::Exists(Some(v)));
+        }
+        let found = fault(reply, Aim::Object, self.now());
+        match found {
+            // By name if it is there; else by UID, for servers that say 412 for a UID that is taken (Xandikos).
+            Fault::Changed => match self.version_if_there(id).await {
+                Ok(Some(version)) => Fault::Exists(Some(version)),
+                Ok(None) => {
+                    self.find_holder(collection, object.uid()).await.map_or_else(|e| e, |v| Fault::Exists(Some(v)))
+                }
+                Err(other) => other,
+            },
+            // A folder that isn't there answers 409 (RFC 4918 9.7.1) or 404.
+            Fault::Gone | Fault::Refused(_) if matches!(reply.status.as_u16(), 404 | 409 | 410) => {
+                match self.ask(request::ctag(collection)).await {
+                    Ok(answer) => match Listing::read(&answer, Aim::Calendar, self.now()) {
+                        Ok(_) => {
+                            Fault::Refused(format!("the server answers {} to a new object", reply.status.as_u16()))
+                        }
+                        Err(other) => other,
+                    },
+                    Err(other) => other,
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn held_by(&self, holder: Option<Url>) -> Fault {
+        let Some(url) = holder else { return Fault::Exists(None) };
+        match self.learn(&url) {
+            Ok(id) => match self.version_if_there(&id).await {
+                Ok(version) => Fault::Exists(version),
+                Err(other) => other,
+            },
+            Err(other) => other,
+        }
+    }
+
+    /// The object with this UID in the calendar. Filtered queries can't be relied on, so all of them are read; this
+    /// happens once per conflict.
+    async fn find_holder(&self, collection: &Url, uid: &str) -> Result<Version, Fault> {
+        let calendar = self.learn(collection)?;
+        let mut from = Position::Start;
+        for _page in 0..PAGES {
+            let page = self.changes_since(&calendar, &from).await?;
+            let ids: Vec<RemoteId> = page.items.iter().map(|item| item.id().clone()).collect();
+            for batch in ids.chunks(50) {
+                for item in self.fetch_all(&calendar, batch).await? {
+                    if let Item::Full { version, object } = item
+                        && Object::parse(object).is_ok_and(|object| object.uid() == uid)
+                    {
+                        return Ok(version);
+                    }
+                }
+            }
+            match page.then {
+                Then::Next(token) => from = Position::Next(token),
+                Then::Done(_) => break,
+            }
+        }
+        Err(Fault::Exists(None))
+    }
+
+    async fn version_if_there(&self, id: &RemoteId) -> Result<Option<Version>, Fault> {
+        match self.get(id).await {
+            Ok(Got { version, .. }) => Ok(Some(version)),
+            Err(Fault::Gone) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// What the server holds after a write that it took.
+    async fn written(&self, id: RemoteId, reply: &Reply, sent: &Bytes) -> Result<Written, Fault> {
+        let id = match moved_to(reply) {
+            Some(url) => self.learn(&url)?,
+            None => id,
+        };
+        let tag = etag_of(reply).filter(|_| !is_weak(reply) && moved_to(reply).is_none());
+        match (tag, self.abilities().tag_means_stored) {
+            (Some(tag), Some(true)) => Ok(Written { version: Version { id, tag: Some(tag) }, stored: Stored::AsSent }),
+            (None, _) | (_, Some(false)) => self.read_back(&id, sent).await,
+            (Some(_), None) => {
+                let written = self.read_back(&id, sent).await?;
+                let as_sent = written.stored == Stored::AsSent;
+                self.learn_ability(|abilities| abilities.tag_means_stored = Some(as_sent));
+                Ok(written)
+            }
+        }
+    }
+
+    async fn read_back(&self, id: &RemoteId, sent: &Bytes) -> Result<Written, Fault> {
+        match self.get(id).await {
+            Ok(got) if got.octets == *sent => Ok(Written { version: got.version, stored: Stored::AsSent }),
+            Ok(got) => Ok(Written { version: got.version, stored: Stored::Different(got.octets) }),
+            // It was taken a moment ago and is nowhere now: nothing can be said, and nothing must be concluded.
+            Err(Fault::Gone) => Err(Fault::Garbled("the server took an object and does not have it".to_owned())),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn abilities(&self) -> Abilities {
+        *self.abilities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn_ability(&self, learn: impl FnOnce(&mut Abilities)) {
+        learn(&mut self.abilities.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Where an object that is made from `key` lives.
+fn member_url(collection: &Url, key: &IdempotencyKey) -> Result<Url, Fault> {
+    let mut folder = collection.clone();
+    if !folder.path().ends_with('/') {
+        folder.set_path(&format!("{}/", collection.path()));
+    }
+    folder
+        .join(&format!("{}.ics", key.as_str()))
+        .map_err(|_| Fault::Garbled("a calendar that is no address".to_owned()))
+}
+
+/// Where the server has put the object, if it says that this is somewhere else than asked.
+fn moved_to(reply: &Reply) -> Option<Url> {
+    [LOCATION, HeaderName::from_static("content-location")]
+        .iter()
+        .filter_map(|name| reply.headers.get(name)?.to_str().ok())
+        .filter_map(|text| resolve(&reply.url, text))
+        .find(|url| url.origin() == reply.url.origin() && !same_resource(url, &reply.url))
+}
+
+fn is_weak(reply: &Reply) -> bool {
+    reply.headers.get(http::header::ETAG).is_some_and(|value| value.as_bytes().starts_with(b"W/"))
+}
+
+/// No calendar is read further than this in search of a UID.
+const PAGES: usize = 200;

@@ -95,6 +95,15 @@ impl Batch {
         self.expectations.is_empty() && self.writes.is_empty()
     }
 
+    /// About how much it will write.
+    pub(super) fn octets(&self) -> usize {
+        let octets = |write: &Write| match write {
+            Write::Put(key, value) | Write::Append { prefix: key, value, .. } => key.as_bytes().len() + value.len(),
+            Write::Delete(key) => key.as_bytes().len(),
+        };
+        self.writes.iter().map(octets).sum()
+    }
+
     /// What this batch does to the store that `read` shows: the decision that all engines share.
     pub(super) fn plan(
         &self,

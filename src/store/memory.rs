@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use super::wake::Wakes;
 use super::{Batch, CommitError, Key, KeyRange, Receipt, Store, StoreError, TableId, Wake};
@@ -77,6 +78,13 @@ impl Store for MemoryStore {
             return self.read(|_| Vec::new());
         }
         self.read(|rows| rows.range(bounds(range)).rev().take(limit).map(owned).collect())
+    }
+
+    async fn walk(&self, pages: mpsc::Sender<Vec<(Key, Bytes)>>) -> Result<(), StoreError> {
+        let rows: Vec<_> = self.read(|rows| rows.iter().map(owned).collect())?;
+        // Whoever stopped listening has what was wanted.
+        let _gone = pages.send(rows).await.is_err();
+        Ok(())
     }
 
     async fn commit(&self, batch: Batch) -> Result<Receipt, CommitError> {

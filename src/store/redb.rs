@@ -1,0 +1,127 @@
+//! redb 4: the second engine. Its commits are fsynced and its readers see one durable moment by themselves.
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+
+use bytes::Bytes;
+use redb::{Database, ReadableDatabase as _, TableDefinition};
+
+use super::engine::{self, Direction, Engine, Rows};
+use super::{Key, KeyRange, StoreError};
+
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+const FILE: &str = "rows.redb";
+const PAGE: usize = 512;
+
+pub(super) struct Redb {
+    database: Database,
+}
+
+impl fmt::Debug for Redb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redb").finish_non_exhaustive()
+    }
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) => error.into(),
+            redb::Error::DatabaseAlreadyOpen => Self::locked().because(error),
+            redb::Error::Corrupted(_) | redb::Error::TableDoesNotExist(_) | redb::Error::UpgradeRequired(_) => {
+                Self::corrupt("the file does not add up").because(error)
+            }
+            _ => Self::failed("the storage engine refused").because(error),
+        }
+    }
+}
+
+fn failed(error: impl Into<redb::Error>) -> StoreError {
+    error.into().into()
+}
+
+impl Engine for Redb {
+    const NAME: &'static str = "redb";
+
+    fn open(folder: &Path, cache: u64) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        let mut builder = Database::builder();
+        builder.set_cache_size(usize::try_from(cache).unwrap_or(usize::MAX));
+        // `create` would take an emptied file for a new one.
+        let fresh = !path.try_exists()?;
+        let database = if fresh { builder.create(&path) } else { builder.open(&path) }.map_err(failed)?;
+        if fresh {
+            let transaction = database.begin_write().map_err(failed)?;
+            transaction.open_table(ROWS).map_err(failed)?;
+            transaction.commit().map_err(failed)?;
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(Self { database })
+    }
+
+    fn needs(_: &str) -> bool {
+        true
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
+        let rows = self.database.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
+        let found = rows.get(key.as_bytes()).map_err(failed)?;
+        Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
+    }
+
+    fn scan(&self, range: &KeyRange, limit: usize, direction: Direction) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        let rows = self.database.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
+        read(&rows, range, limit, direction)
+    }
+
+    fn walk(&self, range: &KeyRange, page: &mut dyn FnMut(Vec<(Key, Bytes)>) -> bool) -> Result<(), StoreError> {
+        let table = self.database.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
+        let mut rest = range.clone();
+        loop {
+            let rows = read(&table, &rest, PAGE, Direction::Ascending)?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            rest = rest.after(last);
+            if !page(rows) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write(&self, rows: &Rows) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write().map_err(failed)?;
+        {
+            let mut table = transaction.open_table(ROWS).map_err(failed)?;
+            for (key, value) in rows {
+                match value {
+                    Some(value) => drop(table.insert(key.as_bytes(), value.as_ref()).map_err(failed)?),
+                    None => drop(table.remove(key.as_bytes()).map_err(failed)?),
+                }
+            }
+        }
+        transaction.commit().map_err(failed)
+    }
+}
+
+fn read(
+    table: &redb::ReadOnlyTable<&'static [u8], &'static [u8]>,
+    range: &KeyRange,
+    limit: usize,
+    direction: Direction,
+) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    if range.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = table.range(range.start.as_bytes()..range.end.as_bytes()).map_err(failed)?;
+    let mut rows = Vec::new();
+    while rows.len() < limit {
+        let next = match direction {
+            Direction::Ascending => found.next(),
+            Direction::Descending => found.next_back(),
+        };
+        let Some(row) = next else { break };
+        let (key, value) = row.map_err(failed)?;
+        rows.push((engine::key(Bytes::copy_from_slice(key.value()))?, Bytes::copy_from_slice(value.value())));
+    }
+    Ok(rows)
+}

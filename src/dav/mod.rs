@@ -11,6 +11,8 @@
 //! It never does IO, never knows who is logged in, and never decides what a request means.
 
 pub mod element;
+mod filter;
+pub mod freebusy_post;
 pub mod header;
 pub mod href;
 pub mod mkcalendar;
@@ -19,6 +21,7 @@ pub mod name;
 pub mod precondition;
 pub mod propfind;
 pub mod proppatch;
+pub mod report;
 pub mod writer;
 pub mod xml;
 
@@ -31,5 +34,6 @@ pub use name::QName;
 pub use precondition::{Malformed, Precondition};
 pub use propfind::Propfind;
 pub use proppatch::{PropertyUpdate, Update};
+pub use report::Report;
 pub use writer::Writer;
 pub use xml::{Limits, XmlError};

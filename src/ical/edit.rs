@@ -405,3 +405,87 @@ fn clean_name(name: &str) -> String {
     let clean: String = name.chars().filter(|c| u8::try_from(*c).is_ok_and(text::is_name_octet)).collect();
     if clean.is_empty() { "X-UNNAMED".to_owned() } else { clean }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &str = "BEGIN:VCALENDAR\nversion:2.0\n\nBEGIN:VEVENT\nUID:1\nX-Long:aaa\n  bbb\nSUMMARY:old\nATTENDEE:a\n\
+        summary:older\nBEGIN:VALARM\nTRIGGER:PT0S\nEND:VALARM\nEND:VEVENT\nBEGIN:VEVENT\nUID:1\n\
+        RECURRENCE-ID;VALUE=DATE:20250102\nEND:VEVENT\nEND:VCALENDAR";
+
+    fn object() -> Object {
+        Object::parse(Bytes::from_static(TEXT.as_bytes())).unwrap()
+    }
+
+    fn text_of(object: &Object) -> &str {
+        std::str::from_utf8(object.octets()).unwrap()
+    }
+
+    #[test]
+    fn an_edit_touches_only_its_lines_and_keeps_the_line_ends() {
+        let object = object();
+        let edited =
+            Edit::new(&object).set(&At::Master, &Line::new("SUMMARY").text("new; one\r\nX:1")).finish().unwrap();
+        let expected = TEXT.replace("SUMMARY:old\n", "SUMMARY:new\\; one\\nX:1\n").replace("summary:older\n", "");
+        assert_eq!(text_of(&edited), expected);
+    }
+
+    #[test]
+    fn lines_and_components_come_and_go() {
+        let object = object();
+        let second = At::Override(DateOrTime::Date(jiff::civil::date(2025, 1, 2)));
+        let edited = Edit::new(&object)
+            .add(&At::Master, &Line::new("COMMENT").text(&"ä".repeat(50)))
+            .set(&second, &Line::new("STATUS").value("TENTATIVE"))
+            .set(&second, &Line::new("STATUS").value("CANCELLED"))
+            .remove(&At::Member(0), "x-long")
+            .remove_where(&At::Path(vec![0]), |property| property.value() == "a")
+            .remove_component(&At::Path(vec![0, 0]))
+            .set(&At::Path(vec![0, 0]), &Line::new("TRIGGER").value("PT1S"))
+            .add_component(&At::Calendar, b"BEGIN:VTIMEZONE\r\nTZID:X\r\nEND:VTIMEZONE")
+            .add_component(&second, &Draft::new("VALARM").line(Line::new("ACTION").value("DISPLAY")).octets())
+            .finish()
+            .unwrap();
+        let folded = format!("COMMENT:{}\n {}\n", "ä".repeat(33), "ä".repeat(17));
+        let expected = TEXT
+            .replace("X-Long:aaa\n  bbb\n", "")
+            .replace("ATTENDEE:a\n", "")
+            .replace("BEGIN:VALARM\nTRIGGER:PT0S\nEND:VALARM\n", &folded)
+            .replace("0102\nEND", "0102\nSTATUS:CANCELLED\nBEGIN:VALARM\nACTION:DISPLAY\nEND:VALARM\nEND")
+            .replacen("BEGIN:VEVENT", "BEGIN:VTIMEZONE\nTZID:X\nEND:VTIMEZONE\nBEGIN:VEVENT", 1);
+        assert_eq!(text_of(&edited), expected);
+    }
+
+    #[test]
+    fn what_cant_be_done_is_said() {
+        let object = object();
+        let line = Line::new("X").value("1");
+        assert_eq!(Edit::new(&object).set(&At::Member(2), &line).finish().unwrap_err(), EditError::NoSuchComponent);
+        for bad in ["", "X:1", "BEGIN:A\nEND:A\nBEGIN:A\nEND:A", "BEGIN:A"] {
+            let edit = Edit::new(&object).add_component(&At::Calendar, bad.as_bytes());
+            assert_eq!(edit.finish().unwrap_err(), EditError::NotAComponent, "{bad}");
+        }
+        assert_eq!(Edit::new(&object).finish().unwrap().octets(), object.octets());
+        let all = Edit::new(&object).remove_component(&At::Master).set(&At::Master, &line).finish().unwrap();
+        assert_eq!(all.members().count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_string_breaks_out_of_its_line(name in any::<String>(), param in any::<String>(), value in any::<String>()) {
+            let line = Line::new(&name).param(&name, &param).value(&value);
+            let text = Line::new("X-TEXT").param_list("P", &[&param, "b"]).list(&[&value, "b"]);
+            prop_assume!(!line.name().eq_ignore_ascii_case("BEGIN") && !line.name().eq_ignore_ascii_case("END"));
+            let object = object();
+            let edited = Edit::new(&object).add(&At::Calendar, &line).set(&At::Calendar, &text).finish().unwrap();
+            prop_assert_eq!(edited.root().properties().len(), object.root().properties().len() + 2);
+            let read = edited.root().property("X-TEXT").unwrap();
+            prop_assert_eq!(read.param("P").unwrap(), text::clean_text(&param));
+            prop_assert_eq!(read.list().map(|item| text::unescape_text(item).into_owned()).collect::<Vec<_>>(),
+                [text::clean_text(&value).into_owned(), "b".to_owned()]);
+        }
+    }
+}

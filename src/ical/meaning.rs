@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::component::{Component, Object, Param, Property};
 use super::text;
 use super::value::{DateOrTime, Duration};
+use super::windows_zones::iana_name;
 
 /// The hash of what an object says.
 pub fn meaning(object: &Object) -> [u8; 32] {
@@ -97,11 +98,13 @@ pub(super) fn canonical_moment(text: &str, tzid: Option<&str>) -> String {
     }
 }
 
-/// `/mozilla.org/20050126_1/Europe/Berlin` names `Europe/Berlin`.
+/// The IANA name behind `/mozilla.org/20050126_1/Europe/Berlin` and `W. Europe Standard Time`; else the TZID itself.
 fn zone_name(tzid: &str) -> Cow<'_, str> {
-    let Some(path) = tzid.strip_prefix('/') else { return Cow::Borrowed(tzid) };
-    let mut starts = path.match_indices('/').filter_map(|(at, _)| path.get(at + 1..));
-    starts.find(|name| jiff::tz::db().get(name).is_ok()).map_or(Cow::Borrowed(tzid), Cow::Borrowed)
+    if let Some(path) = tzid.strip_prefix('/') {
+        let mut starts = path.match_indices('/').filter_map(|(at, _)| path.get(at + 1..));
+        return starts.find(|name| jiff::tz::db().get(name).is_ok()).map_or(Cow::Borrowed(tzid), Cow::Borrowed);
+    }
+    iana_name(tzid).map_or(Cow::Borrowed(tzid), Cow::Borrowed)
 }
 
 fn canonical_trigger(value: &str) -> String {
@@ -224,3 +227,77 @@ const DEFAULT_PARAMS: &[(&str, &str)] = &[
     ("ENCODING", "8BIT"),
 ];
 const UTC_NAMES: &[&str] = &["UTC", "Etc/UTC", "Z", "GMT", "Etc/GMT", "Etc/Zulu", "Zulu"];
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn event(lines: &str) -> Object {
+        let text = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\n{lines}\nEND:VEVENT\nEND:VCALENDAR\n");
+        Object::parse(Bytes::from(text)).unwrap()
+    }
+
+    #[test]
+    fn these_say_the_same() {
+        for (a, b) in [
+            ("SUMMARY:a\nLOCATION:b", "location:b\nSummary:a"),
+            ("SUMMARY:ab", "SUM\n MARY:a\n b"),
+            ("SUMMARY:a\\Nb\\;c", "SUMMARY:a\\nb;c"),
+            ("X:1\nDTSTAMP:20250101T000000Z\nSEQUENCE:3", "X:1\nLAST-MODIFIED:20250101T000000Z"),
+            (
+                "ATTENDEE;CN=A;ROLE=REQ-PARTICIPANT;PARTSTAT=accepted:MAILTO:A@x",
+                "ATTENDEE;PARTSTAT=ACCEPTED;CN=\"A\":mailto:a@x",
+            ),
+            ("CATEGORIES:A,B", "CATEGORIES:B\nCATEGORIES:A"),
+            ("TRANSP:OPAQUE\nDESCRIPTION:\nPRIORITY:0\nX:1", "CLASS:public\nX:1"),
+            ("RRULE:FREQ=WEEKLY;BYDAY=MO,TU;INTERVAL=1", "RRULE:BYDAY=TU,MO;FREQ=weekly;WKST=MO"),
+            ("DTSTART;VALUE=DATE:20250101", "DTSTART;VALUE=DATE:20250101\nDTEND;VALUE=DATE:20250102"),
+            ("DTSTART:20250101T100000Z\nDURATION:PT90M", "DTSTART:20250101T100000Z\nDTEND:20250101T113000Z"),
+            (
+                "DTSTART;TZID=Europe/Berlin:20250101T100000",
+                "DTSTART;TZID=\"/mozilla.org/20050126_1/Europe/Berlin\":20250101T100000",
+            ),
+            ("DTSTART;TZID=W. Europe Standard Time:20250101T100000", "DTSTART;TZID=Europe/Berlin:20250101T100000"),
+            ("DTSTART;TZID=UTC:20250101T100000", "DTSTART:20250101T100000Z"),
+            (
+                "EXDATE:20250101T100000Z,20250102T100000Z",
+                "EXDATE;VALUE=DATE-TIME:20250102T100000Z\nEXDATE:20250101T100000Z",
+            ),
+            (
+                "BEGIN:VALARM\nTRIGGER:-PT60M\nEND:VALARM",
+                "BEGIN:VALARM\nTRIGGER;RELATED=START;VALUE=DURATION:-PT1H\nEND:VALARM",
+            ),
+            ("GEO:52.50;13.4", "GEO:52.5;13.400"),
+        ] {
+            let (a, b) = (event(a), event(b));
+            assert!(same_meaning(&a, &b), "{}\n{}", canonical_component(a.root()), canonical_component(b.root()));
+            assert_eq!(meaning(&a), meaning(&b));
+        }
+    }
+
+    #[test]
+    fn these_do_not() {
+        for (a, b) in [
+            ("SUMMARY:a", "SUMMARY:b"),
+            ("SUMMARY:a", "SUMMARY;LANGUAGE=de:a"),
+            ("SUMMARY:a\\nLOCATION:b", "SUMMARY:a\nLOCATION:b"),
+            ("X-A:1", "X-A:1\nX-A:2"),
+            ("X-A:a\\,b", "X-A:a,b"),
+            ("ATTENDEE;PARTSTAT=ACCEPTED:mailto:a@x", "ATTENDEE;PARTSTAT=DECLINED:mailto:a@x"),
+            ("DTSTART:20250101T100000Z", "DTSTART:20250101T100000"),
+            ("DTSTART;TZID=Europe/Berlin:20250101T100000", "DTSTART;TZID=Europe/Paris:20250101T100000"),
+            ("DTSTART;VALUE=DATE:20250101", "DTSTART;VALUE=DATE:20250101\nDURATION:P2D"),
+            ("DTSTART:20250101T100000Z", "DTSTART:20250101T100000Z\nDURATION:PT1H"),
+            ("CATEGORIES:A,B", "CATEGORIES:A\\,B"),
+            ("TRIGGER;RELATED=END:PT0S", "TRIGGER:PT0S"),
+            ("RRULE:FREQ=DAILY;COUNT=2", "RRULE:FREQ=DAILY;COUNT=3"),
+            ("BEGIN:VALARM\nACTION:AUDIO\nEND:VALARM", "ACTION:AUDIO"),
+        ] {
+            let (a, b) = (event(a), event(b));
+            assert!(!same_meaning(&a, &b), "{}", canonical_component(a.root()));
+            assert_ne!(meaning(&a), meaning(&b));
+        }
+    }
+}

@@ -279,3 +279,103 @@ fn ensure(holds: bool, defect: Defect) -> Result<(), Defect> {
 
 /// A UID is part of keys in the store.
 const LONGEST_UID: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn check(text: &str) -> Result<(), Defect> {
+        let limits =
+            Limits { attendees: 2, alarms: 1, dates: 3, overrides: 2, timezones: 1, size: 4_000, ..Limits::default() };
+        Object::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap().check_resource(&limits)
+    }
+
+    fn calendar(inside: &str) -> Result<(), Defect> {
+        check(&format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}\r\nEND:VCALENDAR\r\n", inside.replace('\n', "\r\n")))
+    }
+
+    fn event(lines: &str) -> Result<(), Defect> {
+        calendar(&format!("BEGIN:VEVENT\nUID:1\n{lines}\nEND:VEVENT"))
+    }
+
+    #[test]
+    fn what_clients_send_is_accepted() {
+        for lines in [
+            "DTSTART:20250101T100000Z",
+            "DTSTART;VALUE=DATE:20250101\nDTEND;VALUE=DATE:20250101",
+            "DTSTART:20250101\nDURATION:P1D\nRRULE:FREQ=DAILY;UNTIL=29991231",
+            "DTSTART;TZID=Anywhere:20250101T100000\nDTEND;TZID=Else:20250101T090000",
+            "DTSTART:20250101T100000Z\nEXDATE:\nEXDATE:20250102T100000Z,20250103T100000Z\nX-A:\t1",
+            "DTSTART:20250101T100000Z\nRDATE;VALUE=PERIOD:20250101T100000Z/PT1H",
+        ] {
+            assert_eq!(event(lines), Ok(()), "{lines}");
+        }
+        assert_eq!(calendar("BEGIN:VTODO\nUID:1\nEND:VTODO"), Ok(()));
+        assert_eq!(calendar("BEGIN:VJOURNAL\nUID:1\nEND:VJOURNAL\nBEGIN:X-A\nEND:X-A"), Ok(()));
+        let only_an_override = "RECURRENCE-ID:20250101T100000Z\nDTSTART:20250101T110000Z";
+        assert_eq!(event(only_an_override), Ok(()));
+    }
+
+    #[test]
+    fn defects_inside_of_an_event() {
+        use Defect::*;
+        for (lines, defect) in [
+            ("SUMMARY:x", NoStart),
+            ("DTSTART:soon", BadValue("DTSTART")),
+            ("DTSTART:20250101\nDTSTART:20250102", Twice("DTSTART")),
+            ("DTSTART:20250102\nDTEND:20250101", EndBeforeStart("DTEND")),
+            ("DTSTART;TZID=A:20250101T100000\nDTEND;TZID=A:20250101T090000", EndBeforeStart("DTEND")),
+            ("DTSTART:20250101\nDTEND:20250102\nDURATION:P1D", EndAndDuration("DTEND")),
+            ("DTSTART:20250101\nDURATION:-P1D", NegativeDuration),
+            ("DTSTART:20250101\nDURATION:1D", BadValue("DURATION")),
+            ("DTSTART:20250101\nEXDATE:x", BadValue("EXDATE")),
+            ("DTSTART:20250101\nRRULE:FREQ=DAILY;BYDAY=€", Rule(RuleDefect::NotAscii)),
+            ("DTSTART:20250101\nRRULE:FREQ=DAILY\nRRULE:FREQ=WEEKLY", Twice("RRULE")),
+            ("DTSTART:18991231", TooEarly),
+            ("DTSTART:21000102", TooLate),
+            ("DTSTART:20250101\nRDATE:30000101", TooLate),
+            ("DTSTART:20250101\nRDATE:20250102,20250103\nRDATE:20250104,20250105", TooManyDates),
+            ("DTSTART:20250101\nATTENDEE:a\nATTENDEE:b\nATTENDEE:c", TooManyAttendees),
+            ("DTSTART:20250101\nBEGIN:VALARM\nEND:VALARM\nBEGIN:VALARM\nEND:VALARM", TooManyAlarms),
+            ("DTSTART:20250101\nX:\u{b}", ControlCharacter),
+            ("DTSTART:20250101\nX:a\rb", ControlCharacter),
+            ("DTSTART:20250101\nX:\u{ffff}", ControlCharacter),
+            ("DTSTART:20250101\nRECURRENCE-ID:x", BadValue("RECURRENCE-ID")),
+        ] {
+            assert_eq!(event(lines), Err(defect), "{lines}");
+        }
+        assert_eq!(event(&format!("DTSTART:20250101\nX:{}", "x".repeat(4_000))), Err(TooLarge));
+    }
+
+    #[test]
+    fn defects_of_the_resource() {
+        use Defect::*;
+        let one = |uid: &str, more: &str| format!("BEGIN:VEVENT\nUID:{uid}\nDTSTART:20250101\n{more}END:VEVENT\n");
+        let zone = "BEGIN:VTIMEZONE\nTZID:A\nEND:VTIMEZONE\n";
+        for (inside, defect) in [
+            (zone.to_owned(), Empty),
+            ("BEGIN:X-ONLY\nEND:X-ONLY".to_owned(), Empty),
+            (format!("METHOD:REQUEST\n{}", one("1", "")), Method),
+            (format!("CALSCALE:CHINESE\n{}", one("1", "")), Scale),
+            (one("1", "") + &one("1", ""), TwoMasters),
+            (one("1", "") + &one("2", "RECURRENCE-ID:20250101\n"), SeveralUids),
+            (
+                one("1", "RECURRENCE-ID:20250101\n") + &one("1", "RECURRENCE-ID;VALUE=DATE:20250101\n"),
+                DuplicateOverride,
+            ),
+            (one("1", "") + "BEGIN:VTODO\nUID:1\nEND:VTODO\n", MixedKinds),
+            (one("", ""), NoUid),
+            (one(&"u".repeat(1_001), ""), LongUid),
+            ([zone, &zone.replace('A', "B"), &one("1", "")].concat(), TooManyTimezones),
+            ("BEGIN:VTIMEZONE\nEND:VTIMEZONE\n".to_owned() + &one("1", ""), NoTzid),
+            ((1..4).map(|day| one("1", &format!("RECURRENCE-ID:2025010{day}\n"))).collect(), TooManyOverrides),
+        ] {
+            assert_eq!(calendar(inside.trim_end()), Err(defect), "{inside}");
+        }
+        assert_eq!(check("BEGIN:VCALENDAR\nVERSION:1.0\nEND:VCALENDAR"), Err(Version));
+        assert_eq!(TwoMasters.class(), DefectClass::ObjectResource);
+        assert_eq!(NoStart.class(), DefectClass::CalendarData);
+    }
+}

@@ -11,7 +11,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::name::{QName, ns};
-use super::writer::{PREFIXES, Writer};
+use super::writer::{PREFIXES, Writer, is_foreign};
 use super::xml::{Document, Limits, XmlError, decode};
 
 /// An element with all that is in it.
@@ -170,18 +170,24 @@ impl Element {
     /// As a piece of XML that stands alone: it declares every prefix that it uses.
     pub fn to_bytes(&self) -> Bytes {
         let mut writer = Writer::new();
-        self.write(&mut writer, true);
+        self.write(&mut writer, true, None);
         writer.finish()
+    }
+
+    /// The same as it is stored as a dead property; none if it is longer than [`MAX_PROPERTY`].
+    pub fn to_stored(&self) -> Option<Bytes> {
+        Some(self.to_bytes()).filter(|bytes| bytes.len() <= MAX_PROPERTY)
     }
 
     /// Writes it inside a document of ours, where the known prefixes are declared.
     pub fn write_into(&self, writer: &mut Writer) {
-        self.write(writer, false);
+        self.write(writer, false, None);
     }
 
     // Depth is bounded by the limits of reading, so recursion is.
-    fn write(&self, writer: &mut Writer, declare: bool) {
-        writer.open(&self.name);
+    fn write(&self, writer: &mut Writer, declare: bool, outer: Option<&str>) {
+        writer.open_within(&self.name, outer);
+        let inner = if is_foreign(self.name.ns()) { Some(self.name.ns()) } else { outer };
         if declare {
             for (prefix, namespace) in PREFIXES {
                 if self.uses(namespace) {
@@ -198,7 +204,7 @@ impl Element {
         writer.put(">");
         for node in &self.nodes {
             match node {
-                Node::Element(element) => element.write(writer, false),
+                Node::Element(element) => element.write(writer, false, inner),
                 Node::Text(text) => {
                     writer.text(text);
                 }
@@ -232,6 +238,9 @@ impl fmt::Debug for Attribute {
         write!(f, "{:?}({} octets)", self.name, self.value.len())
     }
 }
+
+/// The most octets of a dead property.
+pub const MAX_PROPERTY: usize = 4 * 1024;
 
 const XML_LANG: QName = QName::fixed(ns::XML, "lang");
 
@@ -270,6 +279,13 @@ mod tests {
         let mut writer = Writer::new();
         color.write_into(&mut writer);
         assert_eq!(writer.finish(), "<A:color symbolic-color=\"custom\">#FF0000FF</A:color>");
+    }
+
+    #[test]
+    fn a_stored_property_has_a_limit() {
+        let of = |size: usize| Element::with_text(QName::new("urn:x", "p").unwrap(), "x".repeat(size));
+        assert!(of(4000).to_stored().is_some());
+        assert!(of(4096).to_stored().is_none());
     }
 
     #[test]

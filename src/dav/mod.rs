@@ -22,6 +22,8 @@ pub mod precondition;
 pub mod propfind;
 pub mod proppatch;
 pub mod report;
+#[cfg(test)]
+mod vectors;
 pub mod writer;
 pub mod xml;
 

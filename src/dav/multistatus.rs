@@ -230,7 +230,7 @@ impl MultistatusWriter {
     /// Starts the properties of one resource; they end when the member is dropped.
     pub fn member(&mut self, href: &Href) -> Member<'_> {
         self.out.start(&name::dav::RESPONSE).href(href);
-        Member { answer: self, open: false, grouped: false }
+        Member { answer: self, within: Some(name::dav::RESPONSE), open: false, grouped: false }
     }
 
     /// Says the state of a whole resource.
@@ -283,6 +283,16 @@ impl fmt::Debug for MultistatusWriter {
     }
 }
 
+/// The body of an answer to MKCOL or MKCALENDAR that tells what became of each property: `DAV:mkcol-response`
+/// (RFC 5689 3.2) or `CALDAV:mkcalendar-response`, with the states that `tell` gives.
+pub fn write_creation_response(root: &QName, tell: impl FnOnce(&mut Member<'_>)) -> Bytes {
+    let mut answer =
+        MultistatusWriter { out: Writer::document(root), missing: Writer::new(), others: Vec::new(), minimal: false };
+    tell(&mut Member { answer: &mut answer, within: None, open: false, grouped: false });
+    answer.out.end(root);
+    answer.out.finish()
+}
+
 /// How much an answer shall say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
@@ -296,6 +306,8 @@ pub enum Detail {
 /// The properties of one resource in the making. Each asked property goes into exactly one state.
 pub struct Member<'a> {
     answer: &'a mut MultistatusWriter,
+    /// What ends with it.
+    within: Option<QName>,
     /// Whether the group of found properties is open.
     open: bool,
     /// Whether any group was written.
@@ -399,7 +411,9 @@ impl Drop for Member<'_> {
             self.open_found();
             self.close_found();
         }
-        self.answer.out.end(&name::dav::RESPONSE);
+        if let Some(response) = &self.within {
+            self.answer.out.end(response);
+        }
     }
 }
 
@@ -452,6 +466,18 @@ mod tests {
             <D:propstat><D:prop><D:acl/></D:prop><D:status>HTTP/1.1 403 Forbidden</D:status>\
             <D:error><D:cannot-modify-protected-property/></D:error></D:propstat></D:response></D:multistatus>";
         assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
+    fn a_refused_creation_tells_of_each_property() {
+        let body = write_creation_response(&name::caldav::MKCALENDAR_RESPONSE, |answer| {
+            let protected = Precondition::CannotModifyProtectedProperty;
+            answer.refused(&name::dav::GETETAG, StatusCode::FORBIDDEN, Some(&protected));
+            answer.refused(&name::dav::DISPLAYNAME, StatusCode::FAILED_DEPENDENCY, None);
+        });
+        let root = Element::parse(&body, Limits::REQUEST).unwrap();
+        assert!(root.is(&name::caldav::MKCALENDAR_RESPONSE));
+        assert_eq!(root.children().filter(|child| child.is(&name::dav::PROPSTAT)).count(), 2);
     }
 
     #[test]

@@ -115,9 +115,14 @@ impl Writer {
 
     /// `<name`, with the declaration that it needs itself.
     pub(super) fn open(&mut self, name: &QName) {
+        self.open_within(name, None);
+    }
+
+    /// The same inside of an element whose foreign namespace is `outer`, and so declared already.
+    pub(super) fn open_within(&mut self, name: &QName, outer: Option<&str>) {
         self.put("<");
         self.qualified(name);
-        if !name.ns().is_empty() && prefix_of(name.ns()).is_none() {
+        if is_foreign(name.ns()) && outer != Some(name.ns()) {
             self.declare(OTHER_PREFIX, name.ns());
         }
     }
@@ -133,17 +138,12 @@ impl Writer {
 
     /// ` name="value"`; `index` makes the prefix of a foreign namespace its own.
     pub(super) fn attribute(&mut self, name: &QName, value: &str, index: usize) {
-        let foreign = format!("{OTHER_PREFIX}{index}");
-        let prefix = match name.ns() {
-            "" => None,
-            ns::XML => Some("xml"),
-            other => prefix_of(other).or(Some(&foreign)),
-        };
-        if prefix == Some(foreign.as_str()) {
-            self.declare(&foreign, name.ns());
+        let foreign = is_foreign(name.ns()).then(|| format!("{OTHER_PREFIX}{index}"));
+        if let Some(prefix) = &foreign {
+            self.declare(prefix, name.ns());
         }
         self.put(" ");
-        if let Some(prefix) = prefix {
+        if let Some(prefix) = foreign.as_deref().or(prefix_of(name.ns())) {
             self.put(prefix);
             self.put(":");
         }
@@ -190,6 +190,11 @@ pub fn escaped(text: &str) -> Bytes {
     let mut writer = Writer::new();
     writer.text(text);
     writer.finish()
+}
+
+/// Whether an element of this namespace must declare it itself.
+pub(super) fn is_foreign(namespace: &str) -> bool {
+    !namespace.is_empty() && prefix_of(namespace).is_none()
 }
 
 /// The prefix declared at the root for `namespace`.

@@ -519,8 +519,8 @@ mod tests {
         ("[A-Z][A-Z-]{1,12}", proptest::collection::vec(param, 0..3), value)
             .prop_filter("no component marks", |(name, ..)| name != "BEGIN" && name != "END")
             .prop_map(|(name, params, value)| {
-                let params: String = params.iter().map(|param| format!(";{param}")).collect();
-                String::from_utf8(text::fold_line(&format!("{name}{params}:{value}"))).unwrap()
+                let head = [vec![name], params].concat().join(";");
+                String::from_utf8(text::fold_line(&format!("{head}:{value}"))).unwrap()
             })
     }
 

@@ -172,13 +172,11 @@ impl<'a> Edit<'a> {
     }
 
     fn read_component(&mut self, octets: &[u8]) -> Option<(bool, Vec<u8>)> {
-        match parse_components(octets, &ParseLimits::OBJECT).as_deref() {
-            Ok([component]) => Some((component.is("VTIMEZONE"), with_line_ends(octets, self.end_of_line))),
-            _ => {
-                self.failed.get_or_insert(EditError::NotAComponent);
-                None
-            }
+        if let Ok([component]) = parse_components(octets, &ParseLimits::OBJECT).as_deref() {
+            return Some((component.is("VTIMEZONE"), with_line_ends(octets, self.end_of_line)));
         }
+        self.failed.get_or_insert(EditError::NotAComponent);
+        None
     }
 
     fn insert_property(&mut self, component: &Component, with: Vec<u8>, inserts: Option<(usize, String)>) {
@@ -263,7 +261,7 @@ impl Line {
     pub fn param_list(mut self, name: &str, values: &[&str]) -> Self {
         let values: Vec<String> = values.iter().map(|value| text::encode_param(value)).collect();
         self.text.truncate(self.text.len() - 1);
-        self.text.push_str(&format!(";{}={}:", clean_name(name), values.join(",")));
+        self.text.extend([";", &clean_name(name), "=", &values.join(","), ":"]);
         self
     }
 

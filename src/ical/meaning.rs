@@ -147,9 +147,9 @@ fn canonical_param(param: &Param<'_>, property_name: &str) -> Option<String> {
     }
     let mut values: Vec<String> = param.values().map(Cow::into_owned).collect();
     if ENUMERATED.contains(&name.as_str()) {
-        values.iter_mut().for_each(|value| value.make_ascii_uppercase());
+        values = values.iter().map(|value| value.to_ascii_uppercase()).collect();
     } else if ADDRESSES.contains(&name.as_str()) {
-        values.iter_mut().for_each(|value| *value = address(value));
+        values = values.iter().map(|value| address(value)).collect();
     }
     values.sort_unstable();
     let value = values.join(",");

@@ -50,23 +50,21 @@ pub(super) fn unfold(octets: &[u8], longest: usize) -> Result<Unfolded, ParseErr
     let mut lines: Vec<LogicalLine> = Vec::new();
     for physical in PhysicalLines::new(octets) {
         let content = octets.get(physical.content.clone()).unwrap_or_default();
-        match (content.split_first(), lines.last_mut()) {
-            (Some((b' ' | b'\t', rest)), Some(line)) => {
-                text.extend_from_slice(rest);
-                line.text.end = offset(text.len());
-                line.octets.end = offset(physical.end);
-            }
-            _ => {
-                // The separator keeps a character from being joined across two logical lines.
-                text.push(b'\n');
-                let start = text.len();
-                text.extend_from_slice(content);
-                lines.push(LogicalLine {
-                    text: Reach::new(start, text.len()),
-                    octets: Reach::new(physical.content.start, physical.end),
-                    number: physical.number,
-                });
-            }
+        let continued = content.strip_prefix(b" ").or(content.strip_prefix(b"\t"));
+        if let (Some(rest), Some(line)) = (continued, lines.last_mut()) {
+            text.extend_from_slice(rest);
+            line.text.end = offset(text.len());
+            line.octets.end = offset(physical.end);
+        } else {
+            // The separator keeps a character from being joined across two logical lines.
+            text.push(b'\n');
+            let start = text.len();
+            text.extend_from_slice(content);
+            lines.push(LogicalLine {
+                text: Reach::new(start, text.len()),
+                octets: Reach::new(physical.content.start, physical.end),
+                number: physical.number,
+            });
         }
         if let Some(line) = lines.last()
             && line.text.range().len() > longest

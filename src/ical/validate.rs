@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use jiff::civil::{Date, date};
 
-use super::component::{Component, ComponentKind, Object};
+use super::component::{Component, ComponentKind, Object, Property};
 use super::rule::{RuleDefect, check_rule};
 use super::value::{DateOrTime, Duration};
 
@@ -181,7 +181,7 @@ fn check_members(object: &Object, limits: &Limits) -> Result<(), Defect> {
     let (mut masters, mut overrides) = (0, HashSet::new());
     for member in object.members() {
         ensure(member.is(first.name()), Defect::MixedKinds)?;
-        let uid = once(member, "UID")?.map(|uid| uid.text()).filter(|uid| !uid.is_empty()).ok_or(Defect::NoUid)?;
+        let uid = once(member, "UID")?.map(Property::text).filter(|uid| !uid.is_empty()).ok_or(Defect::NoUid)?;
         ensure(uid.len() <= LONGEST_UID, Defect::LongUid)?;
         ensure(uid == object.uid(), Defect::SeveralUids)?;
         match moment(member, "RECURRENCE-ID")? {
@@ -246,7 +246,7 @@ fn moment(member: &Component, name: &'static str) -> Result<Option<DateOrTime>, 
     once(member, name)?.map(DateOrTime::parse).transpose().map_err(|_| Defect::BadValue(name))
 }
 
-fn once<'a>(member: &'a Component, name: &'static str) -> Result<Option<&'a super::Property>, Defect> {
+fn once<'a>(member: &'a Component, name: &'static str) -> Result<Option<&'a Property>, Defect> {
     let mut all = member.all(name);
     let first = all.next();
     ensure(all.next().is_none(), Defect::Twice(name))?;

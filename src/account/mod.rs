@@ -8,11 +8,98 @@
 //! by a person's hand, a provider that stops naming it makes it `missing`.
 //! It never looks into events.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::{Calendars, PutError};
 use crate::id::{AccountId, CollectionName, SourceId, UserId};
-use crate::provider::RemoteId;
+pub use crate::provider::caldav::Means;
+use crate::provider::caldav::{CalDav, DiscoverError};
+use crate::provider::{Fault, RemoteId};
+use crate::store::{CommitError, Store, StoreError};
+use crate::vault::{KeyRing, VaultError};
+
+mod connect;
+mod record;
+mod source;
+
+pub use connect::NewCalDav;
+pub use source::Refreshed;
+
+/// All accounts of all users.
+pub struct Accounts {
+    store: Arc<dyn Store>,
+    keys: Arc<KeyRing>,
+    calendars: Arc<Calendars>,
+    means: Means,
+    /// Providers that were built, with the password unsealed, until their account changes.
+    connected: Mutex<HashMap<AccountId, Arc<CalDav>>>,
+}
+
+impl Accounts {
+    /// The accounts in `store`, whose passwords are sealed under `keys`.
+    pub fn new(store: Arc<dyn Store>, keys: Arc<KeyRing>, calendars: Arc<Calendars>, means: Means) -> Self {
+        Self { store, keys, calendars, means, connected: Mutex::default() }
+    }
+
+    fn connected(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<CalDav>>> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Accounts({} connected)", self.connected().len())
+    }
+}
+
+/// Why something could not be done with an account.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// No calendars were found behind what was given.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// The provider did not do it.
+    #[error(transparent)]
+    Provider(#[from] Fault),
+    /// Another account of this person has this label.
+    #[error("there is an account with the label {0:?} already")]
+    LabelTaken(String),
+    /// The same login at the same server is connected already.
+    #[error("this login is connected already, as {0:?}")]
+    AlreadyConnected(String),
+    /// A label that no one could read.
+    #[error("a label has 1 to 100 characters, none of them a control character")]
+    BadLabel,
+    /// There is no such account or source.
+    #[error("there is no such account")]
+    NotFound,
+    /// The stored password can't be opened.
+    #[error("the stored password can't be opened: {0}")]
+    Vault(#[from] VaultError),
+    /// The calendar of a source could not be made or removed.
+    #[error(transparent)]
+    Calendar(#[from] PutError),
+    /// Others kept changing the same account; trying again is right.
+    #[error("the account is being changed by somebody else")]
+    Stale,
+    /// The store failed; nothing was written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<CommitError> for AccountError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Stale(_) => Self::Stale,
+            CommitError::Store(error) => Self::Store(error),
+        }
+    }
+}
 
 /// A connected login at a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,4 +176,9 @@ pub struct Source {
     pub collection: CollectionName,
     /// The provider's list did not name it the last two times: frozen until it does or a person removes it.
     pub missing: bool,
+    /// How often in a row the list has not named it.
+    pub absences: u8,
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,17 +156,17 @@ pub(super) async fn discover(
     for start in &starts {
         session.trust_neighbourhood(start);
     }
-    let mut reason = DiscoverError::Unreachable(format!("nobody answers at {given}"));
+    let mut reason: Option<DiscoverError> = None;
     let search = Search { session, given, clock };
     for candidate in candidates(session, given, starts).await {
         match search.from(&candidate).await {
             Ok(found) => return Ok(found),
             Err(stop @ DiscoverError::Unauthorized { .. }) => return Err(stop),
-            Err(other) if other.weight() > reason.weight() => reason = other,
+            Err(other) if reason.as_ref().is_none_or(|reason| other.weight() > reason.weight()) => reason = Some(other),
             Err(_) => {}
         }
     }
-    Err(reason)
+    Err(reason.unwrap_or_else(|| DiscoverError::BadAddress(given.to_owned())))
 }
 
 /// The calendars in `homes`. One home that fails fails all: a short list would look like removed calendars.

@@ -1,0 +1,238 @@
+//! Connecting, changing and removing accounts.
+//!
+//! Nothing is stored before the provider was found and has answered. The account and its sources are one commit; the
+//! collections of the sources follow, and are made up for by the next refresh should the process end in between.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::record::{
+    ACCOUNT_OWNERS, ACCOUNTS, AccountRow, LABEL, LABELS, Labelled, OWNER, Owner, RECORD, SOURCE_OWNERS, SOURCES,
+    put_new_source,
+};
+use super::{Account, AccountError, AccountState, Accounts, ProviderKind, Source};
+use crate::id::{AccountId, SourceId, UserId};
+use crate::provider::caldav::{CalDav, Login};
+use crate::provider::{Fault, Provider, RemoteCalendar};
+use crate::store::Batch;
+use crate::vault::Secret;
+
+/// What a person gives to connect a CalDAV account.
+#[derive(Clone, Debug)]
+pub struct NewCalDav {
+    /// The name for people; without one, what was given as address.
+    pub label: Option<String>,
+    /// An e-mail address, a host name, or any URL of the server.
+    pub address: String,
+    /// The login name.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+impl Accounts {
+    /// Connects a CalDAV account: finds its calendars, seals the password, makes a source of each calendar.
+    pub async fn add_caldav(&self, user: &UserId, new: NewCalDav) -> Result<Account, AccountError> {
+        let mine = self.list(user).await?;
+        let label = free_label(&mine, &new)?;
+        let login = login(&new.username, &new.password)?;
+        let (provider, calendars) = CalDav::discover(&new.address, login, &self.means).await?;
+        let kind = ProviderKind::CalDav {
+            given: new.address.trim().to_owned(),
+            username: new.username.clone(),
+            homes: provider.homes(),
+        };
+        if let Some(twin) = mine.iter().find(|other| same_login(&other.provider, &kind)) {
+            return Err(AccountError::AlreadyConnected(twin.label.clone()));
+        }
+        let account = Account {
+            id: AccountId::random(self.means.entropy.as_ref()),
+            user: user.clone(),
+            label,
+            provider: kind,
+            state: AccountState::Active,
+            created: self.means.clock.now(),
+        };
+        let sources = self.store_new(&account, &new.password, &calendars).await?;
+        self.connected().insert(account.id.clone(), Arc::new(provider));
+        for (source, calendar) in sources.iter().zip(&calendars) {
+            self.attach(source, calendar).await?;
+        }
+        tracing::info!(account.id = %account.id, sources = sources.len(), "account connected");
+        Ok(account)
+    }
+
+    /// The accounts of a person, oldest first.
+    pub async fn list(&self, user: &UserId) -> Result<Vec<Account>, AccountError> {
+        let range = ACCOUNTS.range(&(RECORD, user.clone()));
+        let rows = ACCOUNTS.scan(&*self.store, range, usize::MAX).await?;
+        let mut accounts: Vec<Account> = rows.into_iter().map(|(_, row)| row.account).collect();
+        accounts.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        Ok(accounts)
+    }
+
+    /// The accounts of everybody.
+    pub async fn all(&self) -> Result<Vec<Account>, AccountError> {
+        let rows = ACCOUNTS.scan(&*self.store, ACCOUNTS.range(&RECORD), usize::MAX).await?;
+        Ok(rows.into_iter().map(|(_, row)| row.account).collect())
+    }
+
+    /// One account.
+    pub async fn account(&self, id: &AccountId) -> Result<Account, AccountError> {
+        Ok(self.row(id).await?.account)
+    }
+
+    /// Its provider, signed in with the stored password. Built once, until the account changes.
+    pub async fn provider(&self, id: &AccountId) -> Result<Arc<dyn Provider>, AccountError> {
+        Ok(self.caldav(id).await?)
+    }
+
+    pub(super) async fn caldav(&self, id: &AccountId) -> Result<Arc<CalDav>, AccountError> {
+        if let Some(known) = self.connected().get(id) {
+            return Ok(known.clone());
+        }
+        let row = self.row(id).await?;
+        let password = self.unseal(&row)?;
+        let ProviderKind::CalDav { given, username, homes } = &row.account.provider;
+        let provider = Arc::new(CalDav::known(given, homes, login(username, &password)?, &self.means));
+        // Whoever was faster wins, so that an account has one budget of requests.
+        Ok(self.connected().entry(id.clone()).or_insert(provider).clone())
+    }
+
+    /// Stops the work for an account.
+    pub async fn pause(&self, id: &AccountId) -> Result<Account, AccountError> {
+        self.set_state(id, AccountState::Paused).await
+    }
+
+    /// Takes the work for an account up again.
+    pub async fn resume(&self, id: &AccountId) -> Result<Account, AccountError> {
+        self.set_state(id, AccountState::Active).await
+    }
+
+    /// Notes that the provider refuses the credentials. An account that a person has paused stays so.
+    pub async fn needs_sign_in(&self, id: &AccountId, why: &str) -> Result<Account, AccountError> {
+        let state = AccountState::NeedsSignIn { why: why.to_owned() };
+        self.change(id, |row| {
+            if row.account.state != AccountState::Paused {
+                row.account.state = state.clone();
+            }
+        })
+        .await
+    }
+
+    /// Takes a new password, once the provider has accepted it, and the work up again.
+    pub async fn sign_in(&self, id: &AccountId, password: &Secret) -> Result<Account, AccountError> {
+        let row = self.row(id).await?;
+        let ProviderKind::CalDav { given, username, homes } = &row.account.provider;
+        let provider = CalDav::known(given, homes, login(username, password)?, &self.means);
+        provider.calendars().await?;
+        let sealed = self.seal(&row.account, password);
+        let account = self
+            .change(id, |row| {
+                row.password = sealed.clone();
+                row.account.state = AccountState::Active;
+            })
+            .await?;
+        self.connected().insert(id.clone(), Arc::new(provider));
+        Ok(account)
+    }
+
+    /// Forgets an account with its sources and their collections. Nothing of this goes to the provider.
+    pub async fn remove(&self, id: &AccountId) -> Result<(), AccountError> {
+        // Paused first, so that no work starts on what is being taken apart.
+        let account = self.pause(id).await?;
+        let sources = self.sources_of(&account).await?;
+        for source in &sources {
+            self.calendars.detach(&account.user, &source.id).await?;
+        }
+        let mut batch = Batch::new();
+        for source in &sources {
+            SOURCES.delete(&mut batch, &(RECORD, source.user.clone(), source.id.clone()));
+            SOURCE_OWNERS.delete(&mut batch, &(OWNER, source.id.clone()));
+        }
+        ACCOUNTS.delete(&mut batch, &AccountRow::key(&account));
+        ACCOUNT_OWNERS.delete(&mut batch, &(OWNER, account.id.clone()));
+        LABELS.delete(&mut batch, &(LABEL, account.user.clone(), account.label.clone()));
+        self.store.commit(batch).await?;
+        self.connected().remove(id);
+        Ok(())
+    }
+
+    async fn set_state(&self, id: &AccountId, state: AccountState) -> Result<Account, AccountError> {
+        let account = self.change(id, |row| row.account.state = state.clone()).await?;
+        self.connected().remove(id);
+        Ok(account)
+    }
+
+    async fn store_new(
+        &self,
+        account: &Account,
+        password: &Secret,
+        calendars: &[RemoteCalendar],
+    ) -> Result<Vec<Source>, AccountError> {
+        let row = AccountRow { account: account.clone(), password: self.seal(account, password) };
+        let label = (LABEL, account.user.clone(), account.label.clone());
+        let sources: Vec<Source> = calendars.iter().map(|calendar| self.new_source(account, calendar)).collect();
+        let mut batch = Batch::new();
+        LABELS.expect_absent(&mut batch, &label);
+        LABELS.put(&mut batch, &label, &Labelled(account.id.clone()));
+        ACCOUNTS.expect_absent(&mut batch, &AccountRow::key(account));
+        ACCOUNTS.put(&mut batch, &AccountRow::key(account), &row);
+        ACCOUNT_OWNERS.put(&mut batch, &(OWNER, account.id.clone()), &Owner(account.user.clone()));
+        for source in &sources {
+            put_new_source(&mut batch, source);
+        }
+        match self.store.commit(batch).await.map_err(AccountError::from) {
+            Ok(_) => Ok(sources),
+            // The id is random: what was taken meanwhile is the label.
+            Err(AccountError::Stale) => Err(AccountError::LabelTaken(account.label.clone())),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn new_source(&self, account: &Account, calendar: &RemoteCalendar) -> Source {
+        let id = SourceId::random(self.means.entropy.as_ref());
+        Source {
+            collection: id.collection(),
+            id,
+            account: account.id.clone(),
+            user: account.user.clone(),
+            remote: calendar.id.clone(),
+            name: calendar.name.clone(),
+            color: calendar.color.clone(),
+            read_only: calendar.read_only,
+            missing: false,
+            absences: 0,
+        }
+    }
+}
+
+fn login(username: &str, password: &Secret) -> Result<Login, AccountError> {
+    let text = password.expose_str().filter(|text| !text.chars().any(char::is_control));
+    let text = text.ok_or_else(|| Fault::Unauthorized("the password is not text".to_owned()))?;
+    Ok(Login { username: username.to_owned(), password: Zeroizing::new(text.to_owned()) })
+}
+
+/// The label wished for, which must be free, or one made of the address.
+fn free_label(mine: &[Account], new: &NewCalDav) -> Result<String, AccountError> {
+    let is_taken = |label: &str| mine.iter().any(|account| account.label == label);
+    if let Some(label) = &new.label {
+        let label = label.trim();
+        if label.is_empty() || label.chars().count() > 100 || label.chars().any(char::is_control) {
+            return Err(AccountError::BadLabel);
+        }
+        return if is_taken(label) { Err(AccountError::LabelTaken(label.to_owned())) } else { Ok(label.to_owned()) };
+    }
+    let address = new.address.trim();
+    let host = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let base: String = host.split(['/', '?', '#']).next().unwrap_or(host).chars().take(90).collect();
+    let mut labels = (1..).map(|n| if n == 1 { base.clone() } else { format!("{base} {n}") });
+    labels.find(|label| !is_taken(label)).ok_or(AccountError::BadLabel)
+}
+
+fn same_login(a: &ProviderKind, b: &ProviderKind) -> bool {
+    let ProviderKind::CalDav { username: name_a, homes: homes_a, .. } = a;
+    let ProviderKind::CalDav { username: name_b, homes: homes_b, .. } = b;
+    name_a == name_b && homes_a.iter().any(|home| homes_b.contains(home))
+}

@@ -1,0 +1,170 @@
+//! The sources of an account, kept in step with the provider's list of calendars.
+//!
+//! Invariant: a list is believed when it names something, and doubted when it leaves something out: a source that is
+//! missing twice in a row is frozen, and none is ever removed by it (fault catalogue 87 and 88).
+
+use super::record::{OWNER, RECORD, SOURCE_OWNERS, SOURCES, put_new_source};
+use super::{Account, AccountError, Accounts, ProviderKind, Source};
+use crate::calendar::{CollectionChange, Mirror, NewSourceCollection, SourceRef};
+use crate::id::{AccountId, CollectionId, SourceId, UserId};
+use crate::provider::{Provider, RemoteCalendar};
+use crate::store::Batch;
+
+/// What a look at the provider's list has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Calendars seen for the first time.
+    pub new: Vec<SourceId>,
+    /// Those with another name, colour or right than before, or seen again after being missing.
+    pub changed: Vec<SourceId>,
+    /// Those frozen because the list did not name them twice in a row.
+    pub missing: Vec<SourceId>,
+}
+
+impl Accounts {
+    /// The sources of a person, by id.
+    pub async fn sources(&self, user: &UserId) -> Result<Vec<Source>, AccountError> {
+        let range = SOURCES.range(&(RECORD, user.clone()));
+        Ok(SOURCES.scan(&*self.store, range, usize::MAX).await?.into_iter().map(|(_, source)| source).collect())
+    }
+
+    /// The sources of an account.
+    pub async fn sources_of(&self, account: &Account) -> Result<Vec<Source>, AccountError> {
+        let mut sources = self.sources(&account.user).await?;
+        sources.retain(|source| source.account == account.id);
+        Ok(sources)
+    }
+
+    /// One source.
+    pub async fn source(&self, id: &SourceId) -> Result<Source, AccountError> {
+        let owner = SOURCE_OWNERS.get(&*self.store, &(OWNER, id.clone())).await?.ok_or(AccountError::NotFound)?;
+        let source = SOURCES.get(&*self.store, &(RECORD, owner.0, id.clone())).await?;
+        source.ok_or(AccountError::NotFound)
+    }
+
+    /// Looks at the provider's list: new calendars become sources, known ones take its names and rights.
+    pub async fn refresh_sources(&self, id: &AccountId) -> Result<Refreshed, AccountError> {
+        let account = self.account(id).await?;
+        let provider = self.caldav(id).await?;
+        let calendars = provider.calendars().await?;
+        self.remember_homes(&account, provider.homes()).await?;
+        let known = self.sources_of(&account).await?;
+        let mut refreshed = Refreshed::default();
+        for calendar in &calendars {
+            match known.iter().find(|source| source.remote == calendar.id) {
+                Some(source) => {
+                    if self.take_over(source, calendar).await? {
+                        refreshed.changed.push(source.id.clone());
+                    }
+                }
+                None => refreshed.new.push(self.add_source(&account, calendar).await?.id),
+            }
+        }
+        for source in known.iter().filter(|source| !calendars.iter().any(|c| c.id == source.remote)) {
+            if self.count_absence(source).await? {
+                refreshed.missing.push(source.id.clone());
+            }
+        }
+        Ok(refreshed)
+    }
+
+    /// Makes the collection of a source, or leaves the one that is there.
+    pub(super) async fn attach(&self, source: &Source, calendar: &RemoteCalendar) -> Result<(), AccountError> {
+        let new = NewSourceCollection {
+            user: source.user.clone(),
+            source: SourceRef { account: source.account.clone(), source: source.id.clone() },
+            display_name: calendar.name.clone(),
+            color: calendar.color.clone(),
+            description: calendar.description.clone(),
+            components: calendar.components.clone(),
+            mirror: mirror(calendar.read_only),
+            unify: true,
+        };
+        self.calendars.attach(new).await?;
+        Ok(())
+    }
+
+    async fn add_source(&self, account: &Account, calendar: &RemoteCalendar) -> Result<Source, AccountError> {
+        let source = self.new_source(account, calendar);
+        let mut batch = Batch::new();
+        put_new_source(&mut batch, &source);
+        self.store.commit(batch).await?;
+        self.attach(&source, calendar).await?;
+        Ok(source)
+    }
+
+    /// Takes the provider's view of a known source. Whether anything is new.
+    async fn take_over(&self, old: &Source, calendar: &RemoteCalendar) -> Result<bool, AccountError> {
+        // A collection that was never made, because the process ended just then, is made now.
+        self.attach(old, calendar).await?;
+        let mut source = old.clone();
+        source.name.clone_from(&calendar.name);
+        source.color.clone_from(&calendar.color);
+        source.read_only = calendar.read_only;
+        source.missing = false;
+        source.absences = 0;
+        if source == *old {
+            return Ok(false);
+        }
+        self.show(old, &source).await?;
+        self.replace(old, &source).await?;
+        Ok(true)
+    }
+
+    /// Passes on to the collection what the provider changed, unless a person has set it otherwise there.
+    async fn show(&self, old: &Source, new: &Source) -> Result<(), AccountError> {
+        let id = CollectionId::new(&new.user, new.collection.clone());
+        let Some(shown) = self.calendars.collection(&id).await? else { return Ok(()) };
+        let mut change = CollectionChange::default();
+        if shown.display_name == old.name {
+            change.display_name = Some(new.name.clone());
+        }
+        if shown.color == old.color {
+            change.color = Some(new.color.clone());
+        }
+        if shown.mirror == mirror(old.read_only) {
+            change.mirror = Some(mirror(new.read_only));
+        }
+        self.calendars.update(&id, change).await?;
+        Ok(())
+    }
+
+    /// Notes that a list did not name the source. Whether that makes it missing.
+    async fn count_absence(&self, old: &Source) -> Result<bool, AccountError> {
+        let mut source = old.clone();
+        source.absences = old.absences.saturating_add(1).min(ABSENCES);
+        source.missing = source.absences >= ABSENCES;
+        if source != *old {
+            self.replace(old, &source).await?;
+        }
+        Ok(source.missing && !old.missing)
+    }
+
+    async fn replace(&self, old: &Source, new: &Source) -> Result<(), AccountError> {
+        let key = (RECORD, old.user.clone(), old.id.clone());
+        let mut batch = Batch::new();
+        SOURCES.expect(&mut batch, &key, old);
+        SOURCES.put(&mut batch, &key, new);
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    async fn remember_homes(&self, account: &Account, found: Vec<String>) -> Result<(), AccountError> {
+        let ProviderKind::CalDav { homes, .. } = &account.provider;
+        if *homes != found && !found.is_empty() {
+            self.change(&account.id, |row| {
+                let ProviderKind::CalDav { homes, .. } = &mut row.account.provider;
+                homes.clone_from(&found);
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+fn mirror(read_only: bool) -> Mirror {
+    if read_only { Mirror::ReadOnly } else { Mirror::TwoWay }
+}
+
+/// So many lists in a row must leave a source out.
+const ABSENCES: u8 = 2;

@@ -358,10 +358,9 @@ pub async fn every_history_is_that_of_a_map(bench: &dyn Bench, history: &[Op]) {
             Op::Scan(from, to, limit, back) => {
                 let range = KeyRange { start: row(*from), end: row(*to) };
                 let inside = (Bound::Included(range.start.clone()), Bound::Excluded(range.end.clone()));
-                let mut expected: Vec<_> = match range.is_empty() {
-                    true => Vec::new(),
-                    false => model.range(inside).map(|(key, value)| (key.clone(), value.clone())).collect(),
-                };
+                // A map panics on a range that ends before it starts.
+                let rows = (!range.is_empty()).then(|| model.range(inside)).into_iter().flatten();
+                let mut expected: Vec<_> = rows.map(|(key, value)| (key.clone(), value.clone())).collect();
                 if *back {
                     expected.reverse();
                 }

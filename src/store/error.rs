@@ -86,6 +86,8 @@ impl From<io::Error> for StoreError {
         let blank = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::full(),
             io::ErrorKind::WouldBlock => Self::locked(),
+            // The engines say so of files that are cut or are not theirs.
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::corrupt("the files do not add up"),
             _ => Self::failed("the store's files could not be read or written"),
         };
         blank.because(error)

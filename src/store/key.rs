@@ -128,3 +128,58 @@ impl<A: KeyParts, B: KeyParts, C: KeyParts, D: KeyParts> KeyParts for (A, B, C, 
         Some((A::read(input)?, B::read(input)?, C::read(input)?, D::read(input)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written<P: KeyParts>(parts: &P) -> Vec<u8> {
+        let mut out = Vec::new();
+        parts.write(&mut out);
+        out
+    }
+
+    /// Texts in which zeros, FFs and shared beginnings are common.
+    fn text() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop_oneof!["\0", "\u{1}", "a", "b", "\u{ff}", "é", "\u{10ffff}"], 0..6)
+            .prop_map(|pieces| pieces.concat())
+    }
+
+    type Parts = (String, i64, (u32, u8), (String, u64));
+
+    fn parts() -> impl Strategy<Value = Parts> {
+        let number = prop_oneof![any::<i64>(), -2..3_i64];
+        (text(), number, (0..3_u32, 0..3_u8), (text(), prop_oneof![any::<u64>(), 0..3_u64]))
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_sort_as_the_parts_do(a in parts(), b in parts()) {
+            prop_assert_eq!(written(&a).cmp(&written(&b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn what_was_written_is_read_and_no_more(a in parts(), rest in any::<Vec<u8>>()) {
+            let bytes = [written(&a), rest.clone()].concat();
+            let mut input = bytes.as_slice();
+            prop_assert_eq!(Parts::read(&mut input), Some(a));
+            prop_assert_eq!(input, rest);
+        }
+
+        #[test]
+        fn no_part_is_the_beginning_of_another(a in text(), b in text()) {
+            prop_assert_eq!(written(&b).starts_with(&written(&a)), a == b);
+        }
+
+        #[test]
+        fn other_bytes_are_refused_or_read_back(bytes in any::<Vec<u8>>()) {
+            let mut input = bytes.as_slice();
+            if let Some(read) = Parts::read(&mut input) {
+                let used = bytes.len() - input.len();
+                prop_assert_eq!(&written(&read), &bytes[..used]);
+            }
+        }
+    }
+}

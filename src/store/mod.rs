@@ -12,7 +12,6 @@ mod batch;
 #[expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::missing_panics_doc,
     reason = "laws for tests, in the library only so that the one integration binary can run them"
 )]
 pub mod contract;

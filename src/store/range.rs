@@ -120,3 +120,40 @@ impl KeyRange {
         *key >= self.start && *key < self.end
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(bytes: &[u8]) -> Key {
+        Key::from_bytes(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_range_below_a_prefix_holds_what_begins_with_it() {
+        for prefix in [&[1][..], &[1, 2], &[1, 0xff], &[0xff], &[0xff, 0xff, 0xff]] {
+            let range = KeyRange::below(&key(prefix));
+            for tail in [&[][..], &[0], &[0xff], &[0xff; 40]] {
+                assert!(range.contains(&key(&[prefix, tail].concat())), "{prefix:?} {tail:?}");
+            }
+        }
+        assert!(!KeyRange::below(&key(&[1, 0xff])).contains(&key(&[2])));
+        assert!(!KeyRange::below(&key(&[1, 2])).contains(&key(&[1, 3])));
+        assert!(!KeyRange::below(&key(&[1, 2])).contains(&key(&[1])));
+    }
+
+    #[test]
+    fn pages_meet_without_gap_and_overlap() {
+        let range = KeyRange::below(&key(&[1]));
+        let rest = range.clone().after(&key(&[1, 5]));
+        assert!(!rest.contains(&key(&[1, 5])) && rest.contains(&key(&[1, 5, 0])));
+        let rest = range.before(&key(&[1, 5]));
+        assert!(!rest.contains(&key(&[1, 5])) && rest.contains(&key(&[1, 4, 0xff])));
+    }
+
+    #[test]
+    fn debug_shows_no_names() {
+        let key = Key::new(super::super::tables::USER, &String::from("alice"));
+        assert_eq!(format!("{key:?}"), "Key(user, 8 octets)");
+    }
+}

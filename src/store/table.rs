@@ -226,3 +226,69 @@ impl<K: KeyParts, V: Record> Table<K, V> {
         rows.into_iter().map(|(key, value)| Ok((self.parts(&key)?, self.decode(&value)?))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::store::{CommitError, MemoryStore};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Row {
+        name: String,
+        age: Option<u8>,
+    }
+
+    impl Record for Row {
+        const FORMAT: u8 = 2;
+
+        fn upgrade(format: u8, body: &[u8]) -> Option<Self> {
+            (format == 1).then(|| Some(Self { name: String::from_utf8(body.to_vec()).ok()?, age: None })).flatten()
+        }
+    }
+
+    const ROWS: Table<(String, u64), Row> = Table::new(TableId(200));
+
+    fn row(name: &str) -> Row {
+        Row { name: name.into(), age: Some(7) }
+    }
+
+    #[test]
+    fn no_number_is_given_twice() {
+        let numbers: BTreeSet<_> = tables::NAMES.iter().map(|(id, _)| id).collect();
+        let names: BTreeSet<_> = tables::NAMES.iter().map(|(_, name)| name).collect();
+        assert_eq!((numbers.len(), names.len()), (tables::NAMES.len(), tables::NAMES.len()));
+    }
+
+    #[test]
+    fn older_formats_are_upgraded_and_others_are_damage() {
+        assert_eq!(ROWS.decode(&ROWS.encode(&row("a"))).unwrap(), row("a"));
+        assert_eq!(ROWS.decode(b"\x01abc").unwrap(), Row { name: "abc".into(), age: None });
+        for bad in [&b""[..], b"\x03abc", b"\x02\xff"] {
+            assert!(ROWS.decode(bad).unwrap_err().is_damaged());
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_are_found_by_their_leading_parts() {
+        let store = MemoryStore::new();
+        let mut batch = Batch::new();
+        for (text, n) in [("a", 1), ("a", 2), ("ab", 1)] {
+            ROWS.put(&mut batch, &(text.into(), n), &row(text));
+        }
+        store.commit(batch).await.unwrap();
+        let found = ROWS.scan(&store, ROWS.range(&String::from("a")), 9).await.unwrap();
+        assert_eq!(found, [(("a".into(), 1), row("a")), (("a".into(), 2), row("a"))]);
+        let last = ROWS.scan_back(&store, ROWS.all(), 1).await.unwrap();
+        assert_eq!(last, [(("ab".into(), 1), row("ab"))]);
+
+        let mut batch = Batch::new();
+        ROWS.expect(&mut batch, &("a".into(), 1), &row("b"));
+        ROWS.delete(&mut batch, &("a".into(), 1));
+        assert!(matches!(store.commit(batch).await, Err(CommitError::Stale(_))));
+        assert_eq!(ROWS.get(&store, &("a".into(), 1)).await.unwrap(), Some(row("a")));
+    }
+}

@@ -139,10 +139,8 @@ impl fmt::Debug for MasterKey {
 fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyError> {
     use std::os::unix::fs::PermissionsExt as _;
     // A group may read it (that is how orchestrators mount secrets); the whole machine may not.
-    if metadata.permissions().mode() & 0o007 == 0 {
-        return Ok(());
-    }
-    Err(KeyError::Exposed { path: path.to_owned() })
+    let others = metadata.permissions().mode() & 0o007;
+    if others == 0 { Ok(()) } else { Err(KeyError::Exposed { path: path.to_owned() }) }
 }
 
 #[cfg(not(unix))]
@@ -220,5 +218,92 @@ impl KeyRing {
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyRing(sealing with {}, {} keys)", self.active, self.opening.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SeededEntropy;
+
+    fn key(seed: u64) -> MasterKey {
+        MasterKey::generate(&SeededEntropy::new(seed))
+    }
+
+    #[test]
+    fn a_key_is_read_in_every_spelling_and_nothing_else() {
+        let bytes = *key(1).0;
+        let hex = data_encoding::HEXLOWER.encode(&bytes);
+        let mut good = vec![hex.clone(), hex.to_uppercase(), format!("  {hex}\n")];
+        good.extend([&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD].map(|base| base.encode(bytes)));
+        for text in good {
+            assert_eq!(MasterKey::parse(&Secret::from(text)).unwrap().id(), key(1).id());
+        }
+        let short = STANDARD.encode([7; 31]);
+        for text in ["", "password", &hex[1..], &format!("{hex}00"), &short, &"g".repeat(64)] {
+            assert!(matches!(MasterKey::parse(&Secret::new(text)), Err(KeyError::Malformed)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_read_ever_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let made = MasterKey::read_or_make(&path, &SeededEntropy::new(1)).unwrap();
+        let read = MasterKey::read_or_make(&path, &SeededEntropy::new(2)).unwrap();
+        assert_eq!(made.id(), read.id());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+        fs::write(&path, "").unwrap();
+        assert!(matches!(MasterKey::read_or_make(&path, &SeededEntropy::new(3)), Err(KeyError::Malformed)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        MasterKey::read_or_make(&path, &SeededEntropy::new(1)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = MasterKey::read(&path).unwrap_err();
+        assert!(matches!(error, KeyError::Exposed { .. }));
+        assert!(error.to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn the_canary_tells_a_wrong_key_at_the_start() {
+        let entropy = SeededEntropy::new(9);
+        let right = KeyRing::load(&key(1));
+        let canary = right.canary(&entropy);
+        right.check(&canary).unwrap();
+        let error = KeyRing::load(&key(2)).check(&canary).unwrap_err();
+        assert!(matches!(error, KeyError::Wrong { wanted } if wanted == right.active()));
+        assert!(error.to_string().contains("nothing was changed"));
+        let other = right.seal(&entropy, b"another record", &Secret::new(CANARY));
+        assert!(matches!(right.check(&other), Err(KeyError::Canary(VaultError::Damaged))));
+    }
+
+    #[test]
+    fn a_rotated_ring_opens_the_old_and_seals_with_the_new() {
+        let entropy = SeededEntropy::new(9);
+        let old = KeyRing::load(&key(1));
+        let before = old.seal(&entropy, b"r", &Secret::new("secret"));
+        let both = old.with_new_key(&key(2));
+        assert_eq!(both.open(b"r", &before).unwrap(), Secret::new("secret"));
+        assert!(both.is_stale(&before));
+        let after = both.seal(&entropy, b"r", &Secret::new("secret"));
+        assert!(!both.is_stale(&after));
+        let new = KeyRing::load(&key(2));
+        assert_eq!(new.open(b"r", &after).unwrap(), Secret::new("secret"));
+        assert!(matches!(new.open(b"r", &before), Err(VaultError::WrongKey(_))));
+        assert!(new.with_old_key(&key(1)).open(b"r", &before).is_ok());
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let text = format!("{:?} {:?}", key(1), KeyRing::load(&key(1)));
+        assert!(text.starts_with("MasterKey(..) KeyRing(sealing with "));
+        assert!(!text.contains(&data_encoding::HEXLOWER.encode(&*key(1).0)[..8]));
     }
 }

@@ -139,3 +139,76 @@ pub(super) fn open<'k>(
 pub(super) fn cipher(key: &Zeroizing<[u8; 32]>) -> Aes256Gcm {
     Aes256Gcm::new((&**key).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SeededEntropy;
+    use crate::vault::{KeyRing, MasterKey};
+
+    fn ring(seed: u64) -> KeyRing {
+        KeyRing::load(&MasterKey::generate(&SeededEntropy::new(seed)))
+    }
+
+    #[test]
+    fn opens_with_the_same_record_only() {
+        let (ring, entropy) = (ring(1), SeededEntropy::new(9));
+        let (alice, bob) = (Secret::new("token of alice"), Secret::new("token of bob"));
+        let at_alice = ring.seal(&entropy, b"account/alice", &alice);
+        let at_bob = ring.seal(&entropy, b"account/bob", &bob);
+        assert_eq!(ring.open(b"account/alice", &at_alice), Ok(alice));
+        assert_eq!(ring.open(b"account/alice", &at_bob), Err(VaultError::Damaged), "swapped rows");
+        assert_eq!(ring.open(b"account/bob", &at_alice), Err(VaultError::Damaged), "swapped rows");
+    }
+
+    #[test]
+    fn the_layout_is_version_key_nonce_text_tag() {
+        let ring = ring(1);
+        let sealed = ring.seal(&SeededEntropy::new(9), b"r", &Secret::new("12345"));
+        assert_eq!(sealed.as_bytes().len(), 1 + 8 + 12 + 5 + 16);
+        assert_eq!(sealed.as_bytes()[0], 1);
+        assert_eq!(sealed.key_id(), Ok(ring.active()));
+    }
+
+    #[test]
+    fn sealing_twice_never_gives_the_same() {
+        let (ring, entropy) = (ring(1), SeededEntropy::new(9));
+        let plain = Secret::new("x");
+        assert_ne!(ring.seal(&entropy, b"r", &plain), ring.seal(&entropy, b"r", &plain));
+    }
+
+    #[test]
+    fn no_changed_bit_and_no_cut_opens() {
+        let ring = ring(1);
+        let sealed = ring.seal(&SeededEntropy::new(9), b"r", &Secret::new("secret"));
+        for bit in 0..sealed.as_bytes().len() * 8 {
+            let mut bad = sealed.as_bytes().to_vec();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(ring.open(b"r", &Sealed::from_bytes(bad)).is_err(), "bit {bit}");
+        }
+        for length in 0..sealed.as_bytes().len() {
+            let cut = sealed.as_bytes()[..length].to_vec();
+            assert!(ring.open(b"r", &Sealed::from_bytes(cut)).is_err(), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn another_key_is_named_and_not_tried() {
+        let (old, new) = (ring(1), ring(2));
+        let sealed = old.seal(&SeededEntropy::new(9), b"r", &Secret::new("secret"));
+        assert_eq!(new.open(b"r", &sealed), Err(VaultError::WrongKey(old.active())));
+        // The header with the other key's id: that key is used, and fails.
+        let mut forged = sealed.as_bytes().to_vec();
+        forged[1..9].copy_from_slice(&new.active().0);
+        assert_eq!(new.open(b"r", &Sealed::from_bytes(forged)), Err(VaultError::Damaged));
+        let mut newer = sealed.as_bytes().to_vec();
+        newer[0] = 2;
+        assert_eq!(old.open(b"r", &Sealed::from_bytes(newer)), Err(VaultError::Newer(2)));
+    }
+
+    #[test]
+    fn debug_shows_sizes_only() {
+        let sealed = ring(1).seal(&SeededEntropy::new(9), b"r", &Secret::new("12345"));
+        assert_eq!(format!("{sealed:?}"), "Sealed(42 octets)");
+    }
+}

@@ -174,26 +174,26 @@ impl<'a> Draft<'a> {
         self.write(event, &object).await
     }
 
-    /// Makes the event a member of a collection, under `name` or, if that is taken, under one of its own.
+    /// Makes the event a member of a collection, under the name that is wished for or, if that is taken, under one of its own.
     pub(crate) async fn join(
         &mut self,
         event: EventId,
         collection: &CollectionName,
-        name: Option<&ResourceName>,
+        wished: Option<&ResourceName>,
     ) -> Result<(), PutError> {
         if self.load(event).await?.member(collection).is_some() {
             return Ok(());
         }
         self.collection(collection).await?;
-        let name = self.free_name(event, collection, name).await?;
+        let name = self.free_name(event, collection, wished).await?;
         self.names.insert((collection.clone(), name.clone()), Some(event));
         let working = self.working(event).await?;
         if working.row.members.is_empty() {
             working.row.leader = collection.clone();
         }
         working.row.former.clear();
-        working.row.members.push(Member { collection: collection.clone(), name: name.clone() });
-        self.settle(event, Some(&name)).await
+        working.row.members.push(Member { collection: collection.clone(), name });
+        self.settle(event, wished).await
     }
 
     /// Takes the event out of a collection. Out of the last one, it is deleted.
@@ -284,6 +284,7 @@ impl<'a> Draft<'a> {
         let unified_name = match (unify::shows_unified(&row), &row.unified_name) {
             (true, None) => {
                 let unified = CollectionName::unified();
+                let wished = wished.or_else(|| members.first().map(|member| &member.name));
                 let name = self.free_name(event, &unified, wished).await?;
                 self.names.insert((unified, name.clone()), Some(event));
                 Some(name)

@@ -127,7 +127,7 @@ impl Calendars {
         self.try_transfer(wish, author).await
     }
 
-    async fn try_put(
+    pub(super) async fn try_put(
         &self,
         place: &Place,
         object: &Object,

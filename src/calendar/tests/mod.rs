@@ -148,3 +148,10 @@ fn everything_can_be_awaited_anywhere() {
     check(house.calendars.apply(&house.user, &source, Vec::new(), |_, _| {}));
     check(house.calendars.restore(&house.user, EventId(1), 1, &house.client));
 }
+
+impl Calendars {
+    /// A PUT that does not try again.
+    async fn try_once(&self, place: &Place, object: &Object, author: &Author) -> Result<Put, PutError> {
+        self.try_put(place, object, &Conditions::NONE, author).await
+    }
+}

@@ -150,6 +150,9 @@ impl Href {
             return Err(BadHref("a path can't start with two slashes"));
         }
         let relative = origin.is_none() && !path.starts_with('/');
+        if relative && has_scheme(path) {
+            return Err(BadHref("a URI of another kind"));
+        }
         let inner = path.strip_prefix('/').unwrap_or(path);
         let inner = if relative { inner.trim_start_matches("./") } else { inner };
         let (inner, slash) = match inner.strip_suffix('/') {
@@ -207,6 +210,13 @@ fn path_of(text: &str) -> (Option<&str>, &str) {
     let path = text.get(scheme.len()..).and_then(|rest| rest.find('/')).map_or(text.len(), |at| at + scheme.len());
     let (origin, path) = text.split_at(path);
     (Some(origin), path)
+}
+
+/// Whether it is a whole URI, as `mailto:` and `urn:` are (RFC 3986 3.1).
+fn has_scheme(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once(':') else { return false };
+    let letters = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(letters)
 }
 
 fn segment(raw: &str, decoding: Decoding) -> Result<String, BadHref> {
@@ -292,7 +302,10 @@ mod tests {
         let latin1 = Href::parse_answer("/cal/caf%e9.ics").unwrap();
         assert_eq!(latin1.as_str(), "/cal/caf%e9.ics");
         assert_eq!(latin1, Href::parse_answer("/cal/caf%E9.ics").unwrap());
-        assert!(Href::parse_answer("/cal/../../secret").is_err());
+        for other in ["/cal/../../secret", "mailto:ana@example.org", "urn:uuid:1", "ftp://x/y"] {
+            assert!(Href::parse_answer(other).is_err(), "{other}");
+        }
+        assert_eq!(Href::parse_answer("2020-01-01T10:00.ics").unwrap().name(), Some("2020-01-01T10:00.ics"));
         let absolute = Href::parse_answer("https://p42-caldav.icloud.com:443/1/calendars/").unwrap();
         assert_eq!(absolute.origin(), Some("https://p42-caldav.icloud.com:443"));
         let url = absolute.to_url(&"https://caldav.icloud.com/".parse().unwrap()).unwrap();

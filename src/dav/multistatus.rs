@@ -219,12 +219,11 @@ struct Group {
 impl MultistatusWriter {
     /// A new answer. `Prefer: return=minimal` leaves out what was not found (RFC 8144 2.1).
     pub fn new(preference: Detail) -> Self {
-        Self {
-            out: Writer::document(&name::dav::MULTISTATUS),
-            missing: Writer::new(),
-            others: Vec::new(),
-            minimal: preference == Detail::Minimal,
-        }
+        Self::within(Writer::document(&name::dav::MULTISTATUS), preference)
+    }
+
+    fn within(out: Writer, preference: Detail) -> Self {
+        Self { out, missing: Writer::new(), others: Vec::new(), minimal: preference == Detail::Minimal }
     }
 
     /// Starts the properties of one resource; they end when the member is dropped.
@@ -286,10 +285,16 @@ impl fmt::Debug for MultistatusWriter {
 /// The body of an answer to MKCOL or MKCALENDAR that tells what became of each property: `DAV:mkcol-response`
 /// (RFC 5689 3.2) or `CALDAV:mkcalendar-response`, with the states that `tell` gives.
 pub fn write_creation_response(root: &QName, tell: impl FnOnce(&mut Member<'_>)) -> Bytes {
-    let mut answer =
-        MultistatusWriter { out: Writer::document(root), missing: Writer::new(), others: Vec::new(), minimal: false };
+    let mut answer = MultistatusWriter::within(Writer::document(root), Detail::Full);
     tell(&mut Member { answer: &mut answer, within: None, open: false, grouped: false });
     answer.out.end(root);
+    answer.out.finish()
+}
+
+/// One response alone, for the value of an expanded property (RFC 3253 3.8). For [`Writer::raw`].
+pub fn nested_response(href: &Href, preference: Detail, tell: impl FnOnce(&mut Member<'_>)) -> Bytes {
+    let mut answer = MultistatusWriter::within(Writer::new(), preference);
+    tell(&mut answer.member(href));
     answer.out.finish()
 }
 
@@ -478,6 +483,22 @@ mod tests {
         let root = Element::parse(&body, Limits::REQUEST).unwrap();
         assert!(root.is(&name::caldav::MKCALENDAR_RESPONSE));
         assert_eq!(root.children().filter(|child| child.is(&name::dav::PROPSTAT)).count(), 2);
+    }
+
+    #[test]
+    fn an_expanded_property_holds_responses() {
+        let inner = nested_response(&href("/p/ana/"), Detail::Full, |member| {
+            member.text(&name::dav::DISPLAYNAME, "Ana").missing(&name::dav::OWNER);
+        });
+        let mut answer = MultistatusWriter::new(Detail::Full);
+        answer.member(&href("/p/all/")).found(&name::dav::GROUP_MEMBER_SET, |writer| {
+            writer.raw(&inner);
+        });
+        let read = Multistatus::parse(&answer.finish(None)).unwrap();
+        let set = read.responses[0].property(&name::dav::GROUP_MEMBER_SET).unwrap();
+        let response = set.child(&name::dav::RESPONSE).unwrap();
+        assert_eq!(response.child(&name::dav::HREF).unwrap().text(), "/p/ana/");
+        assert_eq!(response.children().filter(|child| child.is(&name::dav::PROPSTAT)).count(), 2);
     }
 
     #[test]

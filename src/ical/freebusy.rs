@@ -1,10 +1,17 @@
-//! (in building)
+//! When somebody isn't free (RFC 4791 7.10; RFC 5545 3.6.4, 3.8.2.6, 3.2.9).
+//!
+//! An event takes its time unless it is TRANSPARENT or cancelled; Outlook's own word for it is heard too. Never tells
+//! anything else about an event than when.
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::component::Object;
-use super::instances::{Budget, Overrun, TimeRange};
+use super::component::{Component, Object, Property};
+use super::instances::{Budget, Overrun, Set, TimeRange};
+use super::recur::Flow;
+use super::spans::period_of;
+use super::text::fold_line;
+use super::value::{DateOrTime, Period};
 use super::zone::Zone;
 
 /// A time that isn't free.
@@ -23,17 +30,127 @@ pub enum BusyKind {
     Busy,
 }
 
-/// The times inside `range` that an object takes.
-pub fn busy(_object: &Object, _range: &TimeRange, _default: &Zone, _budget: &mut Budget) -> Result<Vec<Busy>, Overrun> {
-    todo!()
+impl BusyKind {
+    /// The value of FBTYPE.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tentative => "BUSY-TENTATIVE",
+            Self::Unavailable => "BUSY-UNAVAILABLE",
+            Self::Busy => "BUSY",
+        }
+    }
+
+    /// What an event makes of its time; `None`: it is free.
+    fn of_event(event: &Component) -> Option<Self> {
+        let is = |name: &str, value: &str| {
+            event.property(name).is_some_and(|line| line.value().trim().eq_ignore_ascii_case(value))
+        };
+        if is("TRANSP", "TRANSPARENT") || is("STATUS", "CANCELLED") || is(OUTLOOK, "FREE") {
+            None
+        } else if is(OUTLOOK, "OOF") {
+            Some(Self::Unavailable)
+        } else if is("STATUS", "TENTATIVE") || is(OUTLOOK, "TENTATIVE") {
+            Some(Self::Tentative)
+        } else {
+            Some(Self::Busy)
+        }
+    }
+
+    /// What a FREEBUSY property says; kinds that nobody knows are busy (RFC 5545 3.2.9).
+    fn of_line(line: &Property) -> Option<Self> {
+        let kind = line.param("FBTYPE");
+        let is = |name: &str| kind.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+        if is("FREE") {
+            return None;
+        }
+        let known = [Self::Tentative, Self::Unavailable];
+        Some(known.into_iter().find(|known| is(known.name())).unwrap_or(Self::Busy))
+    }
 }
 
-/// Sorted and without overlaps.
-pub fn merge_busy(_busy: Vec<Busy>) -> Vec<Busy> {
-    todo!()
+const OUTLOOK: &str = "X-MICROSOFT-CDO-BUSYSTATUS";
+
+/// The times inside `range` that an object takes.
+pub fn busy(object: &Object, range: &TimeRange, default: &Zone, budget: &mut Budget) -> Result<Vec<Busy>, Overrun> {
+    let set = Set::of(object, default);
+    let mut found = Vec::new();
+    let clip = |start: Timestamp, end: Timestamp, kind| {
+        let (start, end) = (start.max(range.start), end.min(range.end));
+        if start < end { Some(Busy { start, end, kind }) } else { None }
+    };
+    let _stopped = set.visit(range, budget, &mut |occurrence, budget| {
+        if occurrence.member.is("VEVENT")
+            && let Some(kind) = BusyKind::of_event(occurrence.member)
+            && let Some(busy) = clip(occurrence.start, occurrence.end, kind)
+        {
+            budget.keep()?;
+            found.push(busy);
+        }
+        Ok(Flow::Continue(()))
+    })?;
+    for line in object.members().filter(|member| member.is("VFREEBUSY")).flat_map(|member| member.all("FREEBUSY")) {
+        let Some(kind) = BusyKind::of_line(line) else { continue };
+        for period in Period::parse_all(line).unwrap_or_default() {
+            budget.spend(1)?;
+            let (start, end) = period_of(&period, set.zones(), default);
+            found.extend(clip(start, end, kind));
+        }
+    }
+    Ok(found)
+}
+
+/// Sorted and without overlaps; where several overlap, the strongest holds.
+pub fn merge_busy(mut busy: Vec<Busy>) -> Vec<Busy> {
+    busy.retain(|busy| busy.start < busy.end);
+    // Each edge changes how many of its kind hold.
+    let mut edges: Vec<(Timestamp, BusyKind, i64)> =
+        busy.iter().flat_map(|busy| [(busy.start, busy.kind, 1), (busy.end, busy.kind, -1)]).collect();
+    edges.sort_unstable();
+    let mut merged: Vec<Busy> = Vec::new();
+    let mut open = [(BusyKind::Busy, 0), (BusyKind::Unavailable, 0), (BusyKind::Tentative, 0)];
+    let mut since: Option<(Timestamp, BusyKind)> = None;
+    for (at, kind, change) in edges {
+        for (_, count) in open.iter_mut().filter(|(open, _)| *open == kind) {
+            *count += change;
+        }
+        let holds = open.iter().find(|(_, count)| *count > 0).map(|(kind, _)| *kind);
+        if since.map(|(_, kind)| kind) == holds {
+            continue;
+        }
+        if let Some((start, kind)) = since.filter(|(start, _)| *start < at) {
+            match merged.last_mut() {
+                Some(last) if last.end == start && last.kind == kind => last.end = at,
+                _ => merged.push(Busy { start, end: at, kind }),
+            }
+        }
+        since = holds.map(|kind| (at, kind));
+    }
+    merged
 }
 
 /// A whole VCALENDAR with one VFREEBUSY (RFC 4791 7.10). `busy` is merged already.
-pub fn vfreebusy(_busy: &[Busy], _range: &TimeRange, _now: Timestamp) -> Bytes {
-    todo!()
+pub fn vfreebusy(busy: &[Busy], range: &TimeRange, now: Timestamp) -> Bytes {
+    let mut out = Vec::new();
+    let mut line = |line: &str| out.extend(fold_line(line));
+    line("BEGIN:VCALENDAR");
+    line("VERSION:2.0");
+    line("PRODID:-//LinearTime//Gateway//EN");
+    line("BEGIN:VFREEBUSY");
+    line(&format!("DTSTAMP:{}", utc(now)));
+    line(&format!("DTSTART:{}", utc(range.start)));
+    line(&format!("DTEND:{}", utc(range.end)));
+    for kind in [BusyKind::Busy, BusyKind::Unavailable, BusyKind::Tentative] {
+        let periods = busy.iter().filter(|busy| busy.kind == kind);
+        let periods: Vec<String> = periods.map(|busy| format!("{}/{}", utc(busy.start), utc(busy.end))).collect();
+        if !periods.is_empty() {
+            line(&format!("FREEBUSY;FBTYPE={}:{}", kind.name(), periods.join(",")));
+        }
+    }
+    line("END:VFREEBUSY");
+    line("END:VCALENDAR");
+    out.into()
+}
+
+fn utc(instant: Timestamp) -> DateOrTime {
+    DateOrTime::Utc(instant)
 }

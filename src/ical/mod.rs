@@ -15,7 +15,9 @@ mod meaning;
 mod merge;
 mod recur;
 mod render;
+mod repeat;
 mod rule;
+mod spans;
 mod stream;
 mod text;
 mod validate;
@@ -29,15 +31,17 @@ pub use filter::{
     Collation, CompFilter, CompTest, ParamFilter, ParamTest, PropFilter, PropTest, TextMatch, ValueTest, matches,
 };
 pub use freebusy::{Busy, BusyKind, busy, merge_busy, vfreebusy};
-pub use instances::{Budget, Instance, Overrun, Spans, TimeRange, instances, summary};
+pub use instances::{Budget, Instance, Overrun, TimeRange, instances};
 pub use meaning::{meaning, same_meaning};
 pub use merge::{Merged, merge};
 pub use render::{CompSelect, DataRequest, PropSelect, Select, render};
+pub use repeat::{Frequency, Rule, RuleError};
 pub use rule::{RuleDefect, check_rule};
+pub use spans::{Spans, summary};
 pub use stream::{join, split};
 pub use text::{
     clean_octets, clean_text, decode_param, encode_param, escape_text, fold_line, split_list, unescape_text,
 };
 pub use validate::{Defect, DefectClass, Limits};
 pub use value::{DateOrTime, Duration, Period, UtcOffset, ValueError};
-pub use zone::{Zone, Zones};
+pub use zone::{CustomZone, Zone, Zones};

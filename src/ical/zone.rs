@@ -1,12 +1,26 @@
-//! (in building)
+//! Time zones of times in iCalendar (RFC 5545 3.2.19, 3.3.5, 3.6.5): from a TZID to the rules.
+//!
+//! A TZID is read as an IANA name (jiff's bundled data), as a path that ends in one (`/mozilla.org/../Europe/Berlin`), by the
+//! VTIMEZONE's X-LIC-LOCATION, or as a Windows name; the VTIMEZONE's own rules hold where no name is known or where they say
+//! otherwise. Local times that are skipped take the offset before the gap, those that come twice are the first.
+//! Never asks the host for its zone or its zone data.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::{Offset, TimeZone};
+use jiff::civil::{DateTime, date};
+use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
+use jiff::{SignedDuration, ToSpan as _};
+use quick_cache::sync::Cache;
+use sha2::{Digest as _, Sha256};
 
 use super::component::{Component, Object};
+use super::instances::Budget;
+use super::recur::{Anchor, Flow, expand};
+use super::repeat::Rule;
+use super::value::{DateOrTime, UtcOffset};
+use super::windows_zones;
 
 /// The rules that turn a clock on the wall into an instant.
 #[derive(Clone, Debug)]
@@ -18,33 +32,279 @@ pub enum Zone {
     Floating,
 }
 
-#[derive(Debug)]
-pub struct CustomZone;
-
 impl Zone {
     pub const UTC: Self = Self::Fixed(Offset::UTC);
 
+    /// The zone of an IANA name, in any case of letters.
+    pub fn iana(name: &str) -> Option<Self> {
+        // jiff knows "Unknown" as a zone of its own; nobody means that.
+        if name.is_empty() || name.eq_ignore_ascii_case("Etc/Unknown") {
+            return None;
+        }
+        database().get(name).ok().map(Self::Iana)
+    }
+
     /// The zone that a TZID means, with the VTIMEZONE of the same object if there is one.
-    pub fn resolve(_tzid: &str, _definition: Option<&Component>) -> Option<Self> {
-        todo!()
+    pub fn resolve(tzid: &str, definition: Option<&Component>) -> Option<Self> {
+        let tzid = tzid.trim();
+        let location = definition.and_then(|zone| zone.property("X-LIC-LOCATION").map(|line| line.text()));
+        let named = by_name(tzid).or_else(|| location.as_deref().and_then(by_name));
+        let own = definition.and_then(CustomZone::read);
+        match (named, own) {
+            (Some(named), Some(own)) if !own.agrees_with(&named) => Some(Self::Custom(own)),
+            (Some(named), _) => Some(named),
+            (None, Some(own)) => Some(Self::Custom(own)),
+            (None, None) => None,
+        }
     }
 
-    /// By RFC 5545 3.3.5.
-    pub fn to_instant(&self, _local: DateTime) -> Timestamp {
-        todo!()
+    /// By RFC 5545 3.3.5: the offset before a gap, the first of two.
+    pub fn to_instant(&self, local: DateTime) -> Timestamp {
+        let found = match self {
+            Self::Iana(zone) => zone.to_ambiguous_timestamp(local).compatible().ok(),
+            Self::Custom(zone) => zone.offset_at_local(local).to_timestamp(local).ok(),
+            Self::Fixed(offset) => offset.to_timestamp(local).ok(),
+            Self::Floating => Offset::UTC.to_timestamp(local).ok(),
+        };
+        found.unwrap_or(if local.year() < 0 { Timestamp::MIN } else { Timestamp::MAX })
     }
 
-    pub fn to_civil(&self, _instant: Timestamp) -> DateTime {
-        todo!()
+    /// What the clock shows.
+    pub fn to_civil(&self, instant: Timestamp) -> DateTime {
+        match self {
+            Self::Iana(zone) => zone.to_datetime(instant),
+            Self::Custom(zone) => zone.offset_at(instant).to_datetime(instant),
+            Self::Fixed(offset) => offset.to_datetime(instant),
+            Self::Floating => Offset::UTC.to_datetime(instant),
+        }
+    }
+
+    /// The IANA name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Iana(zone) => zone.iana_name(),
+            Self::Fixed(offset) if *offset == Offset::UTC => Some("UTC"),
+            _ => None,
+        }
     }
 }
 
 /// The zones that an object's TZIDs mean.
-#[derive(Clone, Debug)]
-pub struct Zones;
+#[derive(Clone, Debug, Default)]
+pub struct Zones {
+    by_tzid: BTreeMap<String, Zone>,
+}
 
 impl Zones {
-    pub fn of(_object: &Object) -> Self {
-        todo!()
+    /// Reads the VTIMEZONEs, and the TZIDs that the members' times name.
+    pub fn of(object: &Object) -> Self {
+        let mut zones = Self::default();
+        let timed =
+            object.members().flat_map(Component::properties).filter(|line| TIMED.iter().any(|name| line.is(name)));
+        for tzid in timed.filter_map(|line| line.param("TZID")) {
+            if !zones.by_tzid.contains_key(tzid.as_ref()) {
+                let is_it =
+                    |zone: &&Component| zone.property("TZID").is_some_and(|line| line.text().trim() == tzid.trim());
+                if let Some(zone) = Zone::resolve(&tzid, object.timezones().find(is_it)) {
+                    zones.by_tzid.insert(tzid.into_owned(), zone);
+                }
+            }
+        }
+        zones
+    }
+
+    /// The zone of a TZID that the object uses; `None` if nobody knows it.
+    pub fn get(&self, tzid: &str) -> Option<&Zone> {
+        self.by_tzid.get(tzid)
     }
 }
+
+/// The data that jiff ships: the host's may be years old.
+fn database() -> &'static TimeZoneDatabase {
+    static BUNDLED: OnceLock<TimeZoneDatabase> = OnceLock::new();
+    BUNDLED.get_or_init(TimeZoneDatabase::bundled)
+}
+
+fn by_name(tzid: &str) -> Option<Zone> {
+    let tzid = tzid.trim();
+    let suffix = || {
+        // `/citadel.org/20210210_1/Europe/Berlin`, `/freeassociation.sourceforge.net/America/Indiana/Knox`
+        let parts: Vec<&str> = tzid.split('/').filter(|part| !part.is_empty()).collect();
+        (1..parts.len()).find_map(|from| parts.get(from..).and_then(|rest| Zone::iana(&rest.join("/"))))
+    };
+    Zone::iana(tzid)
+        .or_else(|| if tzid.contains('/') { suffix() } else { None })
+        .or_else(|| windows_zones::iana_name(tzid).and_then(Zone::iana))
+}
+
+/// The rules of a VTIMEZONE, worked out up to 2100.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CustomZone {
+    /// Before the first onset.
+    first: Offset,
+    /// By instant.
+    onsets: Vec<Onset>,
+    /// The year of the newest rule: from here on it may be compared with others.
+    since: i16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Onset {
+    at: Timestamp,
+    offset: Offset,
+}
+
+impl CustomZone {
+    /// `None` if there is no observance that can be read. Cached: clients send the same few definitions for ever.
+    fn read(definition: &Component) -> Option<Arc<Self>> {
+        static KNOWN: OnceLock<Cache<[u8; 32], Option<Arc<CustomZone>>>> = OnceLock::new();
+        let known = KNOWN.get_or_init(|| Cache::new(256));
+        let key = fingerprint(definition);
+        if let Some(zone) = known.get(&key) {
+            return zone;
+        }
+        let zone = Self::work_out(definition).map(Arc::new);
+        known.insert(key, zone.clone());
+        zone
+    }
+
+    fn work_out(definition: &Component) -> Option<Self> {
+        let mut budget = Budget::new(BUDGET, BUDGET);
+        let mut onsets = Vec::new();
+        let mut first: Option<(Timestamp, Offset)> = None;
+        let mut since = FROM.year();
+        let observances = definition.children().iter().filter(|child| child.is("STANDARD") || child.is("DAYLIGHT"));
+        for observance in observances.take(OBSERVANCES) {
+            let Some(found) = Observance::read(observance) else { continue };
+            since = since.max(found.start.year());
+            let before = onsets.len();
+            found.lay_out(observance, &mut budget, &mut onsets);
+            let start = onsets.get(before).map(|onset: &Onset| onset.at);
+            first = start.map(|at| (at, found.from)).into_iter().chain(first).min_by_key(|(at, _)| *at);
+        }
+        onsets.sort_unstable();
+        onsets.dedup_by_key(|onset| onset.at);
+        Some(Self { first: first?.1, onsets, since })
+    }
+
+    fn offset_at(&self, instant: Timestamp) -> Offset {
+        let instant = self.folded(instant);
+        let after = self.onsets.partition_point(|onset| onset.at <= instant);
+        self.offset_before(after)
+    }
+
+    fn offset_at_local(&self, local: DateTime) -> Offset {
+        // Beyond the rules that were laid out the year is exchanged for one that is like it.
+        let local = match i64::from(local.year() - LAST_YEAR) {
+            beyond if beyond > 0 => local.saturating_sub((CYCLE_DAYS * (beyond / CYCLE_YEARS + 1)).days()),
+            _ => local,
+        };
+        // A new offset holds from where the clock shows a time that it never showed before: after the gap, after the fold.
+        let mut place =
+            self.onsets.partition_point(|onset| Offset::UTC.to_datetime(onset.at) <= local.saturating_add(1.day()));
+        while let Some(onset) = place.checked_sub(1).and_then(|last| self.onsets.get(last)) {
+            let higher = onset.offset.max(self.offset_before(place - 1));
+            if local >= higher.to_datetime(onset.at) {
+                break;
+            }
+            place -= 1;
+        }
+        self.offset_before(place)
+    }
+
+    /// The offset before the onset of this number.
+    fn offset_before(&self, place: usize) -> Offset {
+        place.checked_sub(1).and_then(|last| self.onsets.get(last)).map_or(self.first, |onset| onset.offset)
+    }
+
+    fn folded(&self, instant: Timestamp) -> Timestamp {
+        let beyond = i64::from(Offset::UTC.to_datetime(instant).year() - LAST_YEAR);
+        if beyond <= 0 {
+            return instant;
+        }
+        let days = CYCLE_DAYS * (beyond / CYCLE_YEARS + 1);
+        instant.saturating_sub(SignedDuration::from_hours(days * 24)).unwrap_or(instant)
+    }
+
+    /// Whether it shows the same time as `other` in two years for which it was surely made, a wrong day at a change aside.
+    fn agrees_with(&self, other: &Zone) -> bool {
+        let start = date(self.since.max(COMPARED_FROM), 1, 15).at(12, 0, 0, 0);
+        let same = |month: i64| {
+            let instant = Zone::UTC.to_instant(start.saturating_add(month.months()));
+            self.offset_at(instant).to_datetime(instant) == other.to_civil(instant)
+        };
+        (0..24).filter(|month| !same(*month)).count() <= 2
+    }
+}
+
+/// One STANDARD or DAYLIGHT.
+struct Observance {
+    start: DateTime,
+    from: Offset,
+    to: Offset,
+}
+
+impl Observance {
+    fn read(component: &Component) -> Option<Self> {
+        let offset = |name: &str| {
+            let offset = UtcOffset::parse(component.property(name)?.value()).ok()?;
+            Offset::from_seconds(offset.seconds()).ok()
+        };
+        let start = DateOrTime::parse(component.property("DTSTART")?).ok()?.civil();
+        Some(Self { start, from: offset("TZOFFSETFROM")?, to: offset("TZOFFSETTO")? })
+    }
+
+    /// Its onsets from DTSTART, RDATE and RRULE. What costs too much is left out.
+    fn lay_out(&self, component: &Component, budget: &mut Budget, onsets: &mut Vec<Onset>) {
+        let zone = Zone::Fixed(self.from);
+        let onset = |local: DateTime| Onset { at: zone.to_instant(local), offset: self.to };
+        onsets.push(onset(self.start));
+        for line in component.all("RDATE") {
+            let dates = DateOrTime::parse_all(line).unwrap_or_default();
+            onsets.extend(dates.iter().take(ONSETS).map(|date| onset(date.civil())));
+        }
+        let anchor = Anchor { local: self.start, zone: &zone, all_day: false };
+        let within = (Zone::UTC.to_instant(FROM), Zone::UTC.to_instant(date(LAST_YEAR + 1, 1, 1).at(0, 0, 0, 0)));
+        let rules = component.all("RRULE").filter_map(|line| Rule::parse(line.value()).ok());
+        for rule in rules.take(2) {
+            let laid_out = expand(&rule, &anchor, within, budget, &mut |beat, _| {
+                onsets.push(Onset { at: beat.instant, offset: self.to });
+                Ok(if onsets.len() < ONSETS { Flow::Continue(()) } else { Flow::Break(()) })
+            });
+            if laid_out.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn fingerprint(component: &Component) -> [u8; 32] {
+    fn add(component: &Component, hash: &mut Sha256) {
+        hash.update(component.name());
+        for line in component.properties() {
+            hash.update(line.line());
+            hash.update([0]);
+        }
+        for child in component.children() {
+            hash.update([1]);
+            add(child, hash);
+        }
+        hash.update([2]);
+    }
+    let mut hash = Sha256::new();
+    add(component, &mut hash);
+    hash.finalize().into()
+}
+
+/// The properties whose TZID matters.
+const TIMED: [&str; 8] = ["DTSTART", "DTEND", "DUE", "RECURRENCE-ID", "EXDATE", "RDATE", "COMPLETED", "CREATED"];
+/// Outlook's rules begin in 1601.
+const FROM: DateTime = date(1900, 1, 1).at(0, 0, 0, 0);
+const LAST_YEAR: i16 = 2099;
+/// Dates fall on the same days of the week again after 28 years, from 1901 to 2099.
+const CYCLE_YEARS: i64 = 28;
+const CYCLE_DAYS: i64 = 10_227;
+const COMPARED_FROM: i16 = 2020;
+const OBSERVANCES: usize = 200;
+const ONSETS: usize = 4_000;
+const BUDGET: u64 = 150_000;

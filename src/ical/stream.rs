@@ -25,7 +25,8 @@ pub fn split(octets: &[u8]) -> Vec<Result<Object, ParseError>> {
     for line in PhysicalLines::new(octets) {
         let folded = octets.get(line.content.start).is_some_and(|octet| matches!(octet, b' ' | b'\t'));
         match &mut logical {
-            Some((range, _)) if folded && !line.content.is_empty() => range.end = line.end,
+            _ if line.content.is_empty() => {}
+            Some((range, _)) if folded => range.end = line.end,
             _ => {
                 if let Some((range, number)) = logical.replace((line.content.start..line.end, line.number)) {
                     reader.take(&mut sorter, range, number);
@@ -127,7 +128,7 @@ fn marker(octets: &[u8]) -> Marker {
     let mut line = String::new();
     for (at, physical) in PhysicalLines::new(octets).enumerate() {
         let content = octets.get(physical.content).unwrap_or_default();
-        let content = if at == 0 { content } else { content.get(1..).unwrap_or_default() };
+        let content = content.get(usize::from(at > 0)..).unwrap_or_default();
         line.push_str(&String::from_utf8_lossy(content));
     }
     let (name, value) = line.split_once(':').unwrap_or_default();

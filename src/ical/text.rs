@@ -50,6 +50,10 @@ pub(super) fn unfold(octets: &[u8], longest: usize) -> Result<Unfolded, ParseErr
     let mut lines: Vec<LogicalLine> = Vec::new();
     for physical in PhysicalLines::new(octets) {
         let content = octets.get(physical.content.clone()).unwrap_or_default();
+        // A blank line parts nothing, not even a fold (old Mozilla files have one before each).
+        if content.is_empty() {
+            continue;
+        }
         let continued = content.strip_prefix(b" ").or(content.strip_prefix(b"\t"));
         if let (Some(rest), Some(line)) = (continued, lines.last_mut()) {
             text.extend_from_slice(rest);
@@ -327,6 +331,7 @@ mod tests {
         assert_eq!(unfolded(&split_character), ["A:€", "B:2"]);
         assert_eq!(unfolded(b"A:1\n\t2\n 3\r\n\r\n \r\nB:\r\n"), ["A:123", "B:"]);
         assert_eq!(unfolded(b"\xef\xbb\xbfA:1\r\n  2"), ["A:1 2"]);
+        assert_eq!(unfolded(b"A\n\n :1\n\nB:2"), ["A:1", "B:2"]);
         assert_eq!(unfolded(b"A:1\rB:2\r\n"), ["A:1\rB:2"]);
     }
 

@@ -211,7 +211,8 @@ fn check_member(member: &Component, limits: &Limits) -> Result<(), Defect> {
     if let Some(start) = &start {
         check_range(start, limits)?;
     }
-    if let Some(rule) = once(member, "RRULE")? {
+    // Some feeds write an empty rule where there is none.
+    if let Some(rule) = once(member, "RRULE")?.filter(|rule| !rule.value().trim().is_empty()) {
         check_rule(rule.value())?;
     }
     check_dates(member, "EXDATE", limits)?;
@@ -304,7 +305,7 @@ mod tests {
     fn what_clients_send_is_accepted() {
         for lines in [
             "DTSTART:20250101T100000Z",
-            "DTSTART;VALUE=DATE:20250101\nDTEND;VALUE=DATE:20250101",
+            "DTSTART;VALUE=DATE:20250101\nDTEND;VALUE=DATE:20250101\nRRULE:",
             "DTSTART:20250101\nDURATION:P1D\nRRULE:FREQ=DAILY;UNTIL=29991231",
             "DTSTART;TZID=Anywhere:20250101T100000\nDTEND;TZID=Else:20250101T090000",
             "DTSTART:20250101T100000Z\nEXDATE:\nEXDATE:20250102T100000Z,20250103T100000Z\nX-A:\t1",

@@ -1,1 +1,147 @@
-//! (in building)
+//! `CalDAV` answers: the DAV tree under `/dav/`, its properties, methods and reports.
+//!
+//! RFC 4918 classes 1 and 3, RFC 3744 as far as clients ask, RFC 4791, 5397, 5689, 6578, 6638 (as much as a gateway
+//! needs), 7240, and Apple's ctag and colours. [`crate::dav`] speaks, this answers. Where to start: [`path`] says what
+//! resources there are, [`property`] what they have, [`Service::answer`] what can be done with them.
+//!
+//! Invariants: what is not the visitor's is answered as what does not exist; every asked property is in exactly one
+//! propstat; every failure is a [`Failure`] and no status; listings of any length are made while they are sent.
+//! It never touches the store, a provider or the clock's wall time but for stamping free-busy answers.
+
+mod answer;
+pub mod body;
+mod conditions;
+mod copy_move;
+mod delete;
+mod failure;
+mod get;
+mod mkcalendar;
+pub mod path;
+pub mod property;
+mod propfind;
+mod proppatch;
+mod put;
+mod report;
+mod resource;
+mod schedule;
+mod setting;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
+
+use crate::calendar::{Author, Calendars};
+use crate::clock::Clock;
+use crate::id::UserId;
+
+use body::Body;
+pub use failure::Failure;
+pub use path::Path;
+pub use verdict::{NoVerdicts, Verdict, Verdicts};
+
+/// What the DAV field of OPTIONS says (RFC 4918 10.1, 3744 7.2, 4791 5.1, 5689 3.1, 6638 2).
+pub const COMPLIANCE: &str =
+    "1, 3, access-control, extended-mkcol, calendar-access, calendar-schedule, calendar-auto-schedule";
+
+/// Who asks. They are signed in.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Their name.
+    pub user: UserId,
+    /// The app password they came with.
+    pub device: Option<String>,
+}
+
+/// A request for the DAV tree, its body read whole and within bounds.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// One that the path's kind takes.
+    pub method: &'a Method,
+    /// The resource.
+    pub path: Path,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Who asks.
+    pub visitor: Visitor,
+    /// `host[:port]` in lower case, as the client named this server.
+    pub authority: Option<String>,
+}
+
+/// What can be set about answering.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a write waits for the provider's verdict.
+    pub write_through: Duration,
+    /// The part behind the `@` of a user's calendar address when the user name is no mail address.
+    pub mail_domain: String,
+    /// Hrefs in one multiget.
+    pub max_multiget: usize,
+    /// Objects with data in one query.
+    pub max_query: usize,
+    /// Changes in one sync answer, if the client names no smaller number.
+    pub max_changes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            write_through: Duration::from_secs(2),
+            mail_domain: "localhost".to_owned(),
+            max_multiget: 1_000,
+            max_query: 5_000,
+            max_changes: 10_000,
+        }
+    }
+}
+
+/// Answers for the DAV tree. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Service {
+    calendars: Arc<Calendars>,
+    verdicts: Arc<dyn Verdicts>,
+    clock: Arc<dyn Clock>,
+    settings: Arc<Settings>,
+}
+
+impl Service {
+    /// A service over these calendars.
+    pub fn new(
+        calendars: Arc<Calendars>,
+        verdicts: Arc<dyn Verdicts>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        Self { calendars, verdicts, clock, settings: Arc::new(settings) }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<'_>) -> Result<Response<Body>, Failure> {
+        if request.path.user().is_some_and(|owner| *owner != request.visitor.user) {
+            return Err(Failure::NotFound);
+        }
+        match request.method.as_str() {
+            "GET" | "HEAD" => self.get(&request).await,
+            "PUT" => self.put(&request).await,
+            "DELETE" => self.delete(&request).await,
+            "COPY" | "MOVE" => self.copy_or_move(&request).await,
+            "PROPFIND" => self.propfind(&request).await,
+            "PROPPATCH" => self.proppatch(&request).await,
+            "MKCALENDAR" => self.mkcalendar(&request).await,
+            "MKCOL" => self.mkcol(&request).await,
+            "REPORT" => self.report(&request).await,
+            "POST" => self.post(&request).await,
+            _ => Err(Failure::NotAllowed),
+        }
+    }
+}
+
+impl Visitor {
+    fn author(&self) -> Author {
+        Author::Client { user: self.user.clone(), device: self.device.clone() }
+    }
+}

@@ -1,0 +1,70 @@
+//! The conditions of a request's header, for the write path: If-Match, If-None-Match, If (RFC 9110 13.1, 4918 10.4).
+//!
+//! A tag that means the current entity (a proxy may have marked it weak, or put `-gzip` on it, see `dav::Tag::means`)
+//! is replaced by the exact current one; the write path compares again inside its commit, so nothing is lost between.
+//! If-Schedule-Tag-Match is read over: no Schedule-Tag was ever given out.
+
+use http::HeaderMap;
+
+use crate::calendar::{Conditions, Match};
+use crate::dav::header::State;
+use crate::dav::{IfHeader, Match as Asked};
+use crate::id::{Etag, Place};
+
+use super::path::Path;
+use super::{Failure, Service};
+
+impl Service {
+    /// What a write to the object at `place` must find.
+    pub(super) async fn conditions(&self, headers: &HeaderMap, place: &Place) -> Result<Conditions, Failure> {
+        let if_match = Asked::if_match(headers)?;
+        let if_none_match = Asked::if_none_match(headers)?;
+        if if_match.is_none() && if_none_match.is_none() {
+            return Ok(Conditions::NONE);
+        }
+        let current = self.calendars.get(place).await.map_err(Failure::store)?.map(|stored| stored.etag);
+        let exact = |asked: Asked| exactly(asked, current.as_ref());
+        Ok(Conditions { if_match: if_match.map(exact), if_none_match: if_none_match.map(exact) })
+    }
+
+    /// Whether the If header, if there is one, holds for the request to `path`.
+    pub(super) async fn check_if(&self, headers: &HeaderMap, path: &Path) -> Result<(), Failure> {
+        let Some(asked) = IfHeader::read(headers)? else { return Ok(()) };
+        let mut etags = Vec::with_capacity(asked.lists.len());
+        for list in &asked.lists {
+            let tagged = list.resource.as_ref().map(Path::of);
+            let place = match tagged.as_ref().map_or(Some(path), Option::as_ref) {
+                Some(Path::Object(place)) => place,
+                _ => continue,
+            };
+            if Path::Object(place.clone()).user() != path.user() {
+                continue;
+            }
+            let stored = self.calendars.get(place).await.map_err(Failure::store)?;
+            etags.push((list.resource.clone(), stored.map(|stored| stored.etag)));
+        }
+        // There are no locks: no resource is in the state that a token names.
+        let holds = asked.holds(|resource, state| match state {
+            State::Token(_) => false,
+            State::Entity(tag) => etags.iter().any(|(href, etag)| {
+                let same = match (href, resource) {
+                    (Some(one), Some(other)) => one.same_resource(other),
+                    (None, None) => true,
+                    _ => false,
+                };
+                same && etag.as_ref().is_some_and(|etag| tag.means(&etag.0))
+            }),
+        });
+        if holds { Ok(()) } else { Err(Failure::ConditionFailed) }
+    }
+}
+
+fn exactly(asked: Asked, current: Option<&Etag>) -> Match {
+    match asked {
+        Asked::Any => Match::Any,
+        Asked::OneOf(tags) => match current.filter(|etag| tags.iter().any(|tag| tag.means(&etag.0))) {
+            Some(etag) => Match::OneOf(vec![etag.clone()]),
+            None => Match::OneOf(tags.into_iter().map(|tag| Etag(tag.value)).collect()),
+        },
+    }
+}

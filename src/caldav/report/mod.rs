@@ -1,0 +1,75 @@
+//! REPORT (RFC 3253 3.6): which report, on which resource.
+//!
+//! Depth is read leniently: clients send 0, 1 or none to the same report (clients.md, the union, 1).
+
+mod expand;
+mod freebusy;
+mod multiget;
+mod principal;
+mod query;
+mod sync;
+
+use http::Response;
+
+use crate::dav::Precondition;
+use crate::dav::report::{Asked, QueryZone};
+use crate::dav::{Prefer, Report};
+use crate::ical::{Budget, Object, Zone};
+
+use super::answer::{Answer, Items};
+use super::body::Body;
+use super::property::Plan;
+use super::{Failure, Request, Service};
+
+impl Service {
+    pub(super) async fn report(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
+        match Report::parse(&request.body)? {
+            Report::CalendarQuery(query) => self.calendar_query(request, query).await,
+            Report::CalendarMultiget(multiget) => self.calendar_multiget(request, multiget).await,
+            Report::FreeBusyQuery(range) => self.free_busy_query(request, range).await,
+            Report::SyncCollection(sync) => self.sync_collection(request, sync).await,
+            Report::ExpandProperty(expand) => self.expand_property(request, expand).await,
+            Report::PrincipalPropertySearch(search) => self.principal_property_search(request, search).await,
+            Report::PrincipalSearchPropertySet => Ok(principal::search_property_set()),
+            Report::PrincipalMatch(matching) => self.principal_match(request, matching).await,
+            Report::AclPrincipalPropSet(asked) => self.acl_principal_prop_set(request, asked).await,
+        }
+    }
+
+    /// An answer about these items.
+    async fn tell(
+        &self,
+        request: &Request<'_>,
+        asked: Asked,
+        items: Items,
+        zone: Zone,
+        token: Option<String>,
+    ) -> Result<Response<Body>, Failure> {
+        let answer = Answer {
+            service: self.clone(),
+            facts: self.facts(&request.visitor.user),
+            plan: Plan::new(asked.properties, asked.data),
+            prefer: Prefer::read(request.headers),
+            items,
+            zone,
+            budget: Budget::request(),
+            token,
+        };
+        answer.send().await
+    }
+}
+
+/// The zone of floating times: what the query says, else the calendar's, else UTC (RFC 4791 7.3).
+fn zone(asked: Option<&QueryZone>, calendar: Option<&str>) -> Result<Zone, Failure> {
+    match asked {
+        Some(QueryZone::Id(id)) => Ok(Zone::resolve(id, None).ok_or(Precondition::ValidTimezone)?),
+        Some(QueryZone::Text(text)) => Ok(zone_of(text).ok_or(Precondition::ValidCalendarData)?),
+        None => Ok(calendar.and_then(zone_of).unwrap_or(Zone::UTC)),
+    }
+}
+
+fn zone_of(text: &str) -> Option<Zone> {
+    let object = Object::parse(text.to_owned().into()).ok()?;
+    let definition = object.timezones().next()?;
+    Zone::resolve(&definition.property("TZID")?.text(), Some(definition))
+}

@@ -1,0 +1,105 @@
+//! POST to the outbox (RFC 6638 5): when have these people time?
+//!
+//! The gateway answers for its visitor alone; others are "no such user". Invitations are not taken here: providers
+//! send them when the event is written, and the gateway sends no mail.
+
+use http::Response;
+use http::header::CONTENT_TYPE;
+
+use crate::dav::Precondition;
+use crate::dav::freebusy_post::{Verdict, write_schedule_response};
+use crate::ical::{Budget, Component, DateOrTime, Object, Property, TimeRange, merge_busy, vfreebusy};
+
+use super::answer::XML;
+use super::body::{Body, whole};
+use super::path::Path;
+use super::resource::Facts;
+use super::{Failure, Request, Service};
+
+impl Service {
+    pub(super) async fn post(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
+        let Path::Outbox(user) = &request.path else { return Err(Failure::NotAllowed) };
+        let object = Object::parse(request.body.clone()).map_err(|_| Precondition::ValidCalendarData)?;
+        let facts = self.facts(user);
+        let asked = Asked::read(&object, &facts)?;
+        let mut budget = Budget::request();
+        let mut taken = Vec::new();
+        for id in self.busy_calendars(user).await? {
+            taken.extend(self.busy_times(&id, &asked.range, &mut budget).await?);
+        }
+        let busy = vfreebusy(&merge_busy(taken), &asked.range, self.clock.now());
+        let known = String::from_utf8_lossy(&busy);
+        let answer = |address: &String| match facts.is_own_address(address) {
+            true => Some(asked.reply(&known, address)),
+            false => None,
+        };
+        let replies: Vec<(&str, Option<String>)> =
+            asked.attendees.iter().map(|address| (address.as_str(), answer(address))).collect();
+        let verdicts: Vec<(&str, Verdict<'_>)> = replies
+            .iter()
+            .map(|(address, reply)| (*address, reply.as_deref().map_or(Verdict::UnknownUser, Verdict::Known)))
+            .collect();
+        let mut response = Response::new(whole(write_schedule_response(&verdicts)));
+        response.headers_mut().insert(CONTENT_TYPE, XML);
+        Ok(response)
+    }
+}
+
+/// A free-busy request.
+struct Asked {
+    uid: String,
+    organizer: String,
+    attendees: Vec<String>,
+    range: TimeRange,
+}
+
+impl Asked {
+    fn read(object: &Object, facts: &Facts) -> Result<Self, Failure> {
+        let method = object.root().property("METHOD").map(Property::text).unwrap_or_default();
+        let request = object.root().child("VFREEBUSY").filter(|_| method.eq_ignore_ascii_case("REQUEST"));
+        let request = request.ok_or(Precondition::ValidSchedulingMessage)?;
+        let organizer = request.property("ORGANIZER").map(|p| p.value().to_owned());
+        let organizer = organizer.ok_or(Precondition::ValidSchedulingMessage)?;
+        if !facts.is_own_address(&organizer) {
+            return Err(Precondition::ValidOrganizer.into());
+        }
+        let attendees: Vec<String> = request.all("ATTENDEE").map(|p| p.value().to_owned()).collect();
+        if attendees.len() > facts.limits.attendees {
+            return Err(Precondition::MaxAttendeesPerInstance.into());
+        }
+        let (start, end) = (instant(request, "DTSTART")?, instant(request, "DTEND")?);
+        if start >= end || attendees.is_empty() {
+            return Err(Precondition::ValidSchedulingMessage.into());
+        }
+        let uid = request.property("UID").map(Property::text).unwrap_or_default();
+        Ok(Self { uid, organizer, attendees, range: TimeRange { start, end } })
+    }
+
+    /// The answer as a reply to this request (RFC 5546 3.3.2): what is asked back is said back.
+    fn reply(&self, busy: &str, attendee: &str) -> String {
+        let uid = crate::ical::escape_text(&self.uid);
+        let own = format!("UID:{uid}\r\nORGANIZER:{}\r\nATTENDEE:{attendee}\r\n", self.organizer);
+        let mut out = String::with_capacity(busy.len() + own.len() + 16);
+        for line in busy.split_inclusive("\r\n") {
+            // vfreebusy's own UID would be a second one.
+            if line.starts_with("UID:") || line.starts_with("METHOD:") {
+                continue;
+            }
+            out.push_str(line);
+            match line.trim_end() {
+                "BEGIN:VCALENDAR" => out.push_str("METHOD:REPLY\r\n"),
+                "BEGIN:VFREEBUSY" => out.push_str(&own),
+                _ => {}
+            }
+        }
+        out
+    }
+}
+
+fn instant(component: &Component, name: &str) -> Result<jiff::Timestamp, Failure> {
+    let read = component.property(name).and_then(|property| DateOrTime::parse(property).ok());
+    match read {
+        Some(DateOrTime::Utc(at)) => Ok(at),
+        _ => Err(Precondition::ValidSchedulingMessage.into()),
+    }
+}

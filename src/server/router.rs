@@ -1,0 +1,338 @@
+//! One request from its head to its answer, whatever connection it came by (tests call [`Router::answer`] directly).
+//!
+//! The order is the promise: what is malformed is refused before anybody is asked who they are, nobody is asked for
+//! what needs no name, no body is read for nobody, and a body is bounded before it is read. One line of log a request,
+//! without bodies, addresses or tokens. A defect in one request is a 500 and ends nothing else.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+use tracing::field::Empty;
+
+use super::authenticate::sign_in;
+use super::config::Config;
+use super::limit::{drain, read_body, within};
+use super::peer::{Origin, Peer};
+use super::respond::{Problem, failed, harden, plain};
+use super::route::Route;
+use crate::caldav;
+use crate::caldav::Visitor;
+use crate::caldav::body::{Body, whole};
+use crate::clock::Clock;
+use crate::entropy::{self, Entropy};
+use crate::identity::{Users, Via, Who};
+use crate::web;
+
+/// What the router hands requests to.
+#[derive(Debug)]
+pub struct Parties {
+    /// The DAV tree.
+    pub caldav: caldav::Service,
+    /// The pages.
+    pub web: web::Pages,
+    /// Who may sign in.
+    pub users: Arc<Users>,
+    /// Whether the parts behind can work.
+    pub readiness: Arc<dyn Readiness>,
+    /// Where the figures are, if they are kept.
+    pub metrics: Option<Figures>,
+}
+
+/// Says whether the gateway can do its work now, for `/readyz`.
+#[async_trait::async_trait]
+pub trait Readiness: std::fmt::Debug + Send + Sync {
+    /// `Err` says what is wrong, without secrets.
+    async fn check(&self) -> Result<(), String>;
+}
+
+/// Always ready: for tests, and until there is something to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct AlwaysReady;
+
+#[async_trait::async_trait]
+impl Readiness for AlwaysReady {
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// The figures of the process, rendered for Prometheus.
+#[derive(Clone)]
+pub struct Figures(pub PrometheusHandle);
+
+impl std::fmt::Debug for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Figures(..)")
+    }
+}
+
+/// Answers requests.
+#[derive(Debug)]
+pub struct Router {
+    parties: Parties,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    places: Semaphore,
+}
+
+impl Router {
+    /// A router with the limits of `config`.
+    pub fn new(parties: Parties, config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let places = Semaphore::new(config.max_requests);
+        Self { parties, config, clock, entropy, places }
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, peer: Peer, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let begun = self.clock.monotonic();
+        let id = entropy::token(&*self.entropy, 10);
+        let (parts, body) = request.into_parts();
+        let route = Route::of(&parts.method, &parts.uri);
+        let label = route.as_ref().map_or("refused", Route::label);
+        let span = tracing::info_span!("request", request.id = %id, user = Empty);
+        let work = tracing::Instrument::instrument(self.guarded(peer, &parts, body, route), span.clone());
+        let mut response = work.await;
+        harden(response.headers_mut(), &id);
+        let took = self.clock.monotonic().saturating_sub(begun);
+        span.in_scope(|| log(&parts.method, label, response.status(), took));
+        response
+    }
+
+    /// The answer in any case: in time, and if a part of ours panics.
+    async fn guarded<B>(
+        &self,
+        peer: Peer,
+        parts: &Parts,
+        body: B,
+        route: Result<Route, caldav::path::BadPath>,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let Ok(_place) = self.places.try_acquire() else { return failed(Problem::Overload, None) };
+        let route = match route {
+            Ok(route) => route,
+            Err(_) => return failed(Problem::Request("The path can't be read."), None),
+        };
+        let allow = route.allow();
+        let work = AssertUnwindSafe(self.dispatch(peer, parts, body, route)).catch_unwind();
+        let done = match within(&*self.clock, self.config.request_timeout, work).await {
+            None => Err(Problem::TimedOut),
+            Some(Err(_panic)) => Err(Problem::Defect),
+            Some(Ok(done)) => done,
+        };
+        done.unwrap_or_else(|problem| failed(problem, allow))
+    }
+
+    async fn dispatch<B>(&self, peer: Peer, parts: &Parts, body: B, route: Route) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        self.check_head(parts)?;
+        let origin = peer.origin(&parts.headers, &self.config.trusted_proxies);
+        if let Some(allow) = route.allow().filter(|_| !route.takes(&parts.method)) {
+            drain(&parts.headers, body, &*self.clock).await;
+            return Err(Problem::Method(allow));
+        }
+        match route {
+            Route::WellKnown => {
+                drain(&parts.headers, body, &*self.clock).await;
+                Ok(to_dav_root())
+            }
+            Route::Dav(_) if parts.method == Method::OPTIONS => {
+                drain(&parts.headers, body, &*self.clock).await;
+                Ok(options(route.allow().unwrap_or_default()))
+            }
+            Route::Dav(path) => self.dav(origin, parts, body, path).await,
+            Route::Health => Ok(plain(StatusCode::OK, "alive")),
+            Route::Ready => Ok(match self.parties.readiness.check().await {
+                Ok(()) => plain(StatusCode::OK, "ready"),
+                Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+            }),
+            Route::Metrics => self.figures(),
+            Route::Front => Ok(self.page(self.parties.web.front().await)),
+            Route::Setup(token) => self.setup(origin, parts, body, &token).await,
+            Route::Nowhere => {
+                drain(&parts.headers, body, &*self.clock).await;
+                Err(Problem::NotFound)
+            }
+        }
+    }
+
+    /// What hyper lets pass and we do not.
+    fn check_head(&self, parts: &Parts) -> Result<(), Problem> {
+        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if target > self.config.max_uri {
+            return Err(Problem::TargetTooLong);
+        }
+        let octets: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if octets > self.config.max_header_bytes || parts.headers.len() > self.config.max_headers {
+            return Err(Problem::HeaderTooLarge);
+        }
+        check_host(parts)?;
+        let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
+        let odd = codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if odd { Err(Problem::Request("This transfer coding is not supported.")) } else { Ok(()) }
+    }
+
+    async fn dav<B>(
+        &self,
+        origin: Origin,
+        parts: &Parts,
+        body: B,
+        path: Option<caldav::Path>,
+    ) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let plain_is_fine = self.config.allow_plain_passwords;
+        let who = match sign_in(&self.parties.users, &parts.headers, &origin, plain_is_fine).await {
+            Ok(who) => who,
+            Err(why) => {
+                drain(&parts.headers, body, &*self.clock).await;
+                return Err(why.into());
+            }
+        };
+        tracing::Span::current().record("user", who.user.as_str());
+        let max = self.max_body(&parts.method);
+        let body = read_body(&parts.headers, body, max, self.config.body_idle_timeout, &*self.clock).await?;
+        let path = path.ok_or(Problem::NotFound)?;
+        let request = caldav::Request {
+            method: &parts.method,
+            path,
+            headers: &parts.headers,
+            body,
+            visitor: visitor(who),
+            authority: authority(parts),
+        };
+        Ok(self.parties.caldav.answer(request).await?)
+    }
+
+    fn max_body(&self, method: &Method) -> usize {
+        match method.as_str() {
+            "PUT" | "POST" => self.config.max_request_body,
+            _ => self.config.max_xml_body,
+        }
+    }
+
+    async fn setup<B>(&self, origin: Origin, parts: &Parts, body: B, token: &str) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        if !origin.private && !self.config.allow_plain_passwords {
+            return Err(Problem::SignIn(super::authenticate::SignIn::Overheard));
+        }
+        let web = &self.parties.web;
+        if parts.method != Method::POST {
+            return Ok(self.page(web.setup_form(token).await));
+        }
+        let (max, idle) = (self.config.max_form_body, self.config.body_idle_timeout);
+        let form = read_body(&parts.headers, body, max, idle, &*self.clock).await?;
+        Ok(self.page(web.setup(token, &form).await))
+    }
+
+    fn page(&self, page: Response<Bytes>) -> Response<Body> {
+        page.map(whole)
+    }
+
+    fn figures(&self) -> Result<Response<Body>, Problem> {
+        let Figures(handle) = self.parties.metrics.as_ref().ok_or(Problem::NotFound)?;
+        let mut response = Response::new(whole(handle.render()));
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROMETHEUS));
+        Ok(response)
+    }
+}
+
+/// One Host field (RFC 9112 3.2), whatever it names: the gateway may be reached by many names.
+fn check_host(parts: &Parts) -> Result<(), Problem> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => Err(Problem::Request("There is more than one Host field.")),
+        (Some(host), None) => {
+            let fine = host.to_str().is_ok_and(|host| host.parse::<http::uri::Authority>().is_ok());
+            if fine { Ok(()) } else { Err(Problem::Request("The Host field can't be read.")) }
+        }
+        (None, None) if parts.version == Version::HTTP_11 && parts.uri.authority().is_none() => {
+            Err(Problem::Request("The Host field is missing."))
+        }
+        (None, None) => Ok(()),
+    }
+}
+
+/// The name by which the client reached us: what an absolute Destination must name.
+fn authority(parts: &Parts) -> Option<String> {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).map(str::to_ascii_lowercase)
+}
+
+fn visitor(who: Who) -> Visitor {
+    let device = match who.via {
+        Via::Password => None,
+        Via::AppPassword(id) => Some(id.to_string()),
+    };
+    Visitor { user: who.user, device }
+}
+
+/// Permanent, and kept by clients; the method and body go along on a 308, which old clients don't know, so 301.
+fn to_dav_root() -> Response<Body> {
+    let mut response = plain(StatusCode::MOVED_PERMANENTLY, "CalDAV is at /dav/");
+    response.headers_mut().insert(header::LOCATION, header::HeaderValue::from_static("/dav/"));
+    response
+}
+
+/// What Thunderbird and Evolution ask before they sign in. It tells of kinds of resources, not of resources.
+fn options(allow: &'static str) -> Response<Body> {
+    let mut response = Response::new(caldav::body::empty());
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    headers.insert("dav", header::HeaderValue::from_static(caldav::COMPLIANCE));
+    response
+}
+
+fn log(method: &Method, route: &'static str, status: StatusCode, took: Duration) {
+    let method = known(method);
+    metrics::counter!("lineartime_http_requests_total", "method" => method, "route" => route, "status" => status.as_str().to_owned())
+        .increment(1);
+    metrics::histogram!("lineartime_http_request_seconds", "method" => method, "route" => route)
+        .record(took.as_secs_f64());
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if status.is_server_error() {
+        tracing::warn!(method, route, status = status.as_u16(), duration_ms, "answered");
+    } else {
+        tracing::info!(method, route, status = status.as_u16(), duration_ms, "answered");
+    }
+}
+
+/// The method as a word of ours: a stranger must not make new figures or write into the log.
+fn known(method: &Method) -> &'static str {
+    METHODS.iter().find(|known| **known == method.as_str()).unwrap_or(&"other")
+}
+
+const METHODS: [&str; 14] = [
+    "OPTIONS",
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "COPY",
+    "MOVE",
+    "PROPFIND",
+    "PROPPATCH",
+    "REPORT",
+    "MKCALENDAR",
+    "MKCOL",
+    "LOCK",
+];
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -171,6 +171,10 @@ impl Calendars {
 
     /// Takes back what `source` refuses for good: the event, which is still in generation `seen`, is again what the source
     /// holds. The refused version stays in the history. Other members are told.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what, from when, to what, for whom: a struct would only repeat the names"
+    )]
     pub async fn revert(
         &self,
         user: &UserId,

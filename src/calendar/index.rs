@@ -4,7 +4,7 @@
 //! question goes through. It admits too much, never too little: what it names is matched exactly afterwards.
 //! Persistent maps, so that the next view shares all but what has changed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -56,12 +56,11 @@ impl TimeIndex {
             return Vec::new();
         }
         let months = self.buckets.range(bucket(start)..=bucket(end)).flat_map(|(_, entries)| entries.iter());
-        let found: BTreeMap<&ByName, ()> = months
+        let found: BTreeSet<&ByName> = months
             .chain(self.long.iter())
             .filter(|entry| entry.0.spans.spans.iter().any(|span| span.0 <= end && span.1 >= start))
-            .map(|entry| (entry, ()))
             .collect();
-        found.into_keys().map(|entry| Entry::clone(&entry.0)).collect()
+        found.into_iter().map(|entry| Entry::clone(&entry.0)).collect()
     }
 }
 

@@ -86,7 +86,9 @@ impl Calendars {
                 Some(bytes) => PROPERTIES.decode(bytes)?,
                 None => PropertiesRow::default(),
             };
-            edits.iter().for_each(|edit| change(&mut row, edit));
+            for edit in edits {
+                change(&mut row, edit);
+            }
             let too_large = row.properties.iter().any(|(_, _, xml)| xml.len() > self.limits.property_size);
             if too_large || row.properties.len() > self.limits.properties {
                 return Err(Refusal::PropertiesTooLarge.into());

@@ -129,6 +129,7 @@ impl Calendars {
     }
 
     /// The entries of a view that match a filter, with their objects, by name.
+    #[expect(clippy::too_many_arguments, reason = "a query is asked of a view with its own zone and budget")]
     pub async fn matching(
         &self,
         id: &CollectionId,

@@ -330,6 +330,7 @@ pub(crate) mod kind_code {
 
     use crate::ical::ComponentKind;
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
     pub(crate) fn serialize<S: Serializer>(kind: &ComponentKind, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u8(code(*kind))
     }

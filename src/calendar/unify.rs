@@ -35,14 +35,16 @@ pub(crate) fn fallback_name(event: EventId, attempt: usize) -> ResourceName {
 mod tests {
     use super::*;
 
+    /// Members, present leader, those that can be written, the leader.
+    type Case<'a> = (&'a [&'a str], &'a str, &'a [&'a str], Option<&'a str>);
+
     #[test]
     fn the_leader_stays_while_it_can_be_written() {
         let name = |text: &str| text.parse::<CollectionName>().unwrap();
         let members = |texts: &[&str]| -> Vec<Member> {
             texts.iter().map(|t| Member { collection: name(t), name: "x.ics".parse().unwrap() }).collect()
         };
-        // members, present leader, those that can be written -> the leader
-        let cases: [(&[&str], &str, &[&str], Option<&str>); 7] = [
+        let cases: [Case<'_>; 7] = [
             (&[], "a", &["a"], None),
             (&["a"], "a", &["a"], Some("a")),
             (&["a", "b"], "b", &["a", "b"], Some("b")),

@@ -266,7 +266,9 @@ impl Calendars {
                 if let Some((key, _)) = rows.last() {
                     range = range.after(&ENTRIES.key(key));
                 }
-                rows.into_iter().for_each(|((_, name), row)| view.insert(name, row));
+                for ((_, name), row) in rows {
+                    view.insert(name, row);
+                }
                 if !full {
                     break;
                 }

@@ -86,6 +86,7 @@ impl Calendars {
     }
 
     /// Copies an object to another place of the same user. `conditions` are about the source.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a COPY request")]
     pub async fn copy(
         &self,
         from: &Place,
@@ -99,6 +100,7 @@ impl Calendars {
     }
 
     /// Moves an object to another place of the same user. `conditions` are about the source.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a MOVE request")]
     pub async fn move_to(
         &self,
         from: &Place,

@@ -294,7 +294,9 @@ proptest::proptest! {
             entry_at(&format!("{n:03}"), vec![(*start, end)])
         }).collect();
         let mut index = TimeIndex::default();
-        entries.iter().for_each(|entry| index.insert(entry));
+        for entry in &entries {
+            index.insert(entry);
+        }
         let taken = removed % entries.len();
         index.remove(&entries[taken]);
         let at = |second: i64| jiff::Timestamp::from_second(second).unwrap();

@@ -379,7 +379,7 @@ fn timeless_is_in_range(member: &Component, is_timed: bool, range: &TimeRange, z
 
 fn value_matches(test: &ValueTest, property: &Property, zones: &Zones, default: &Zone) -> bool {
     match test {
-        ValueTest::Text(text) => text.matches(&property.text()),
+        ValueTest::Text(wanted) => wanted.matches(&property.text()),
         ValueTest::TimeRange(range) => {
             if let Ok(periods) = Period::parse_all(property) {
                 return periods.iter().any(|period| {
@@ -440,3 +440,181 @@ fn is_member(name: &str) -> bool {
 
 /// Nobody can tell more rings apart.
 const MOST_REPEATS: i64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(lines: &str) -> Object {
+        Object::parse(format!("BEGIN:VCALENDAR\nVERSION:2.0\n{}\nEND:VCALENDAR\n", lines.trim()).into()).unwrap()
+    }
+
+    fn range(start: &str, end: &str) -> TimeRange {
+        let at = |text: &str| instant_of(&DateOrTime::parse_value(text, None).unwrap(), &Zone::UTC);
+        TimeRange { start: at(start), end: at(end) }
+    }
+
+    fn comp(name: &str, components: Vec<CompFilter>) -> CompFilter {
+        let test = CompTest::Defined { time_range: None, properties: Vec::new(), components };
+        CompFilter { name: name.to_owned(), test }
+    }
+
+    fn timed(name: &str, range: TimeRange) -> CompFilter {
+        let test = CompTest::Defined { time_range: Some(range), properties: Vec::new(), components: Vec::new() };
+        CompFilter { name: name.to_owned(), test }
+    }
+
+    fn with(name: &str, properties: Vec<PropFilter>) -> CompFilter {
+        let test = CompTest::Defined { time_range: None, properties, components: Vec::new() };
+        CompFilter { name: name.to_owned(), test }
+    }
+
+    fn text(name: &str, text: &str, negate: bool) -> PropFilter {
+        let text = TextMatch { collation: Collation::AsciiCasemap, text: text.to_owned(), negate };
+        PropFilter {
+            name: name.to_owned(),
+            test: PropTest::Defined { value: Some(ValueTest::Text(text)), params: Vec::new() },
+        }
+    }
+
+    fn holds(filter: CompFilter, object: &Object) -> bool {
+        matches(&comp("VCALENDAR", vec![filter]), object, &Zone::UTC, &mut Budget::request()).unwrap()
+    }
+
+    /// RFC 4791 appendix B.
+    const ABCD2: &str = "BEGIN:VEVENT\nUID:00959BC664CA650E933C892C@example.com\nDTSTART;TZID=US/Eastern:20060102T120000\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=5\nSUMMARY:Event #2\nEND:VEVENT\nBEGIN:VEVENT\nUID:00959BC664CA650E933C892C@example.com\nDTSTART;TZID=US/Eastern:20060104T140000\nDURATION:PT1H\nRECURRENCE-ID;TZID=US/Eastern:20060104T120000\nSUMMARY:Event #2 bis\nEND:VEVENT\nBEGIN:VEVENT\nUID:00959BC664CA650E933C892C@example.com\nDTSTART;TZID=US/Eastern:20060106T140000\nDURATION:PT1H\nRECURRENCE-ID;TZID=US/Eastern:20060106T120000\nSUMMARY:Event #2 bis bis\nEND:VEVENT";
+    const ABCD3: &str = "BEGIN:VEVENT\nUID:DC6C50A017428C5216A2F1CD@example.com\nATTENDEE;PARTSTAT=ACCEPTED;ROLE=CHAIR:mailto:cyrus@example.com\nATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:lisa@example.com\nDTSTART;TZID=US/Eastern:20060104T100000\nDURATION:PT1H\nSUMMARY:Event #3\nEND:VEVENT";
+    const ABCD5: &str = "BEGIN:VTODO\nUID:E10BA47467C5C69BB74E8720@example.com\nDUE;TZID=US/Eastern:20060106\nDTSTART:20060104T120000Z\nBEGIN:VALARM\nACTION:AUDIO\nTRIGGER;RELATED=START:-PT10M\nEND:VALARM\nEND:VTODO";
+
+    #[test]
+    fn the_queries_of_rfc_4791_7_8() {
+        let (two, three, five) = (object(ABCD2), object(ABCD3), object(ABCD5));
+        let day = || timed("VEVENT", range("20060104T000000Z", "20060105T000000Z"));
+        assert!(holds(day(), &two) && holds(day(), &three) && !holds(day(), &five));
+        let alarm = |start, end| comp("VTODO", vec![timed("VALARM", range(start, end))]);
+        assert!(holds(alarm("20060104T110000Z", "20060105T000000Z"), &five));
+        assert!(!holds(alarm("20060104T115100Z", "20060105T000000Z"), &five));
+        assert!(!holds(alarm("20060106T100000Z", "20060107T100000Z"), &five));
+        assert!(holds(with("VEVENT", vec![text("UID", "DC6C50A017428C5216A2F1CD@example.com", false)]), &three));
+        let attending = |status: &str| {
+            let status = TextMatch { collation: Collation::AsciiCasemap, text: status.to_owned(), negate: false };
+            let mut lisa = text("ATTENDEE", "mailto:lisa@example.com", false);
+            if let PropTest::Defined { params, .. } = &mut lisa.test {
+                params
+                    .push(ParamFilter { name: "PARTSTAT".to_owned(), test: ParamTest::Defined { text: Some(status) } });
+            }
+            with("VEVENT", vec![lisa])
+        };
+        assert!(holds(attending("needs-action"), &three));
+        // ACCEPTED is said of somebody else.
+        assert!(!holds(attending("ACCEPTED"), &three));
+        let open = |name: &str| PropFilter { name: name.to_owned(), test: PropTest::NotDefined };
+        assert!(holds(
+            with("VTODO", vec![open("COMPLETED"), text("STATUS", "CANCELLED", false)]),
+            &object("BEGIN:VTODO\nUID:1\nSTATUS:Cancelled\nEND:VTODO")
+        ));
+        assert!(!holds(with("VTODO", vec![open("DTSTART")]), &five));
+        assert!(holds(CompFilter { name: "VTODO".to_owned(), test: CompTest::NotDefined }, &two));
+    }
+
+    #[test]
+    fn all_of_it_holds_for_one_component() {
+        let two = object(ABCD2);
+        let both = |start, end, summary| {
+            let properties = vec![text("SUMMARY", summary, false)];
+            let time_range = Some(range(start, end));
+            CompFilter {
+                name: "VEVENT".to_owned(),
+                test: CompTest::Defined { time_range, properties, components: Vec::new() },
+            }
+        };
+        assert!(holds(both("20060104T000000Z", "20060105T000000Z", "bis"), &two));
+        assert!(!holds(both("20060103T000000Z", "20060104T000000Z", "bis"), &two));
+        // The date that was moved away isn't there any more.
+        assert!(!holds(timed("VEVENT", range("20060104T170000Z", "20060104T180000Z")), &two));
+        assert!(holds(timed("VEVENT", range("20060104T190000Z", "20060104T193000Z")), &two));
+        assert!(holds(
+            timed("VEVENT", TimeRange::ALL),
+            &object("BEGIN:VEVENT\nUID:1\nDTSTART:20060102T120000Z\nRRULE:FREQ=SECONDLY\nEND:VEVENT")
+        ));
+    }
+
+    #[test]
+    fn the_tables_of_rfc_4791_9_9() {
+        // Inside or outside of 10:00 to 12:00.
+        let cases: &[(&str, &str, bool)] = &[
+            ("VEVENT", "DTSTART:20260101T090000Z\nDTEND:20260101T100000Z", false),
+            ("VEVENT", "DTSTART:20260101T090000Z\nDTEND:20260101T100001Z", true),
+            ("VEVENT", "DTSTART:20260101T120000Z\nDTEND:20260101T130000Z", false),
+            ("VEVENT", "DTSTART:20260101T100000Z\nDURATION:PT0S", true),
+            ("VEVENT", "DTSTART:20260101T100000Z", true),
+            ("VEVENT", "DTSTART:20260101T120000Z", false),
+            ("VEVENT", "DTSTART;VALUE=DATE:20260101", true),
+            ("VEVENT", "DTSTART;VALUE=DATE:20251231", false),
+            ("VTODO", "SUMMARY:no time", true),
+            ("VTODO", "DTSTART:20260101T090000Z\nDURATION:PT1H", true),
+            ("VTODO", "DTSTART:20260101T090000Z\nDUE:20260101T100000Z", false),
+            ("VTODO", "DTSTART:20260101T110000Z", true),
+            ("VTODO", "DUE:20260101T120000Z", true),
+            ("VTODO", "DUE:20260101T120001Z", false),
+            ("VTODO", "DUE:20260101T100000Z", false),
+            ("VTODO", "COMPLETED:20260101T100000Z\nCREATED:20250101T100000Z", true),
+            ("VTODO", "COMPLETED:20260101T090000Z\nCREATED:20250101T100000Z", false),
+            ("VTODO", "COMPLETED:20260101T120000Z", true),
+            ("VTODO", "CREATED:20250101T100000Z", true),
+            ("VTODO", "CREATED:20260101T120000Z", false),
+            ("VJOURNAL", "DTSTART;VALUE=DATE:20260101", true),
+            ("VJOURNAL", "SUMMARY:no time", false),
+            ("VFREEBUSY", "DTSTART:20260101T080000Z\nDTEND:20260101T100000Z", true),
+            ("VFREEBUSY", "FREEBUSY:20260101T080000Z/PT1H,20260101T113000Z/PT1H", true),
+            ("VFREEBUSY", "FREEBUSY:20260101T080000Z/PT1H", false),
+            ("VFREEBUSY", "SUMMARY:none", false),
+        ];
+        let asked = range("20260101T100000Z", "20260101T120000Z");
+        for (name, lines, expected) in cases {
+            let object = object(&format!("BEGIN:{name}\nUID:1\n{lines}\nEND:{name}"));
+            assert_eq!(holds(timed(name, asked), &object), *expected, "{name} {lines}");
+            let spans = crate::ical::summary(&object, &mut Budget::object()).spans;
+            let (start, end) = (asked.start.as_second(), asked.end.as_second());
+            let is_admitted = spans.iter().any(|span| span.0 < end && span.1 > start);
+            assert!(is_admitted || !expected, "{name} {lines}: {spans:?}");
+        }
+    }
+
+    #[test]
+    fn alarms_repeat_and_follow_each_instance() {
+        let event = object(
+            "BEGIN:VEVENT\nUID:1\nDTSTART:20260101T100000Z\nDTEND:20260101T110000Z\nRRULE:FREQ=DAILY\nBEGIN:VALARM\nTRIGGER;RELATED=END:PT30M\nREPEAT:2\nDURATION:PT10M\nEND:VALARM\nEND:VEVENT",
+        );
+        let rings = |start, end| holds(comp("VEVENT", vec![timed("VALARM", range(start, end))]), &event);
+        assert!(rings("20260301T113000Z", "20260301T113001Z"));
+        assert!(rings("20260301T114500Z", "20260301T115001Z"));
+        assert!(!rings("20260301T113001Z", "20260301T114000Z"));
+        assert!(!rings("20260301T115001Z", "20260302T113000Z"));
+    }
+
+    #[test]
+    fn collations() {
+        let found = |collation, text: &str, value: &str| {
+            TextMatch { collation, text: text.to_owned(), negate: false }.matches(value)
+        };
+        assert!(
+            found(Collation::AsciiCasemap, "wORLD", "hello, World")
+                && !found(Collation::AsciiCasemap, "\u{e4}", "\u{c4}")
+        );
+        assert!(!found(Collation::Octet, "world", "World"));
+        assert!(
+            found(Collation::UnicodeCasemap, "\u{e4}rger", "\u{c4}RGER")
+                && found(Collation::UnicodeCasemap, "A\u{308}", "\u{e4}")
+        );
+        assert_eq!(Collation::named("default"), Some(Collation::AsciiCasemap));
+        assert_eq!(Collation::named("i;ascii-numeric"), None);
+    }
+
+    #[test]
+    fn the_window_is_that_of_the_member() {
+        let day = range("20060104T000000Z", "20060105T000000Z");
+        assert_eq!(comp("VCALENDAR", vec![timed("VEVENT", day)]).window(), Some(day));
+        assert_eq!(comp("VCALENDAR", vec![comp("VEVENT", vec![timed("VALARM", day)])]).window(), None);
+    }
+}

@@ -154,3 +154,47 @@ pub fn vfreebusy(busy: &[Busy], range: &TimeRange, now: Timestamp) -> Bytes {
 fn utc(instant: Timestamp) -> DateOrTime {
     DateOrTime::Utc(instant)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range() -> TimeRange {
+        TimeRange { start: "2026-01-01T00:00:00Z".parse().unwrap(), end: "2026-01-04T00:00:00Z".parse().unwrap() }
+    }
+
+    fn shown(lines: &str) -> String {
+        let object = Object::parse(format!("BEGIN:VCALENDAR\n{lines}\nEND:VCALENDAR\n").into()).unwrap();
+        let busy = merge_busy(busy(&object, &range(), &Zone::UTC, &mut Budget::request()).unwrap());
+        let text = String::from_utf8(vfreebusy(&busy, &range(), range().start).to_vec()).unwrap().replace("\r\n ", "");
+        let lines = text.lines().filter_map(|line| line.strip_prefix("FREEBUSY;FBTYPE="));
+        lines.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_takes_time_and_what_does_not() {
+        let event = |lines: &str| {
+            shown(&format!("BEGIN:VEVENT\nUID:1\nDTSTART:20260101T100000Z\nDTEND:20260101T110000Z\n{lines}END:VEVENT"))
+        };
+        let hour = "20260101T100000Z/20260101T110000Z";
+        assert_eq!(event(""), format!("BUSY:{hour}"));
+        assert_eq!(event("STATUS:TENTATIVE\n"), format!("BUSY-TENTATIVE:{hour}"));
+        assert_eq!(event("X-MICROSOFT-CDO-BUSYSTATUS:OOF\n"), format!("BUSY-UNAVAILABLE:{hour}"));
+        for free in ["TRANSP:TRANSPARENT\n", "STATUS:CANCELLED\n", "X-MICROSOFT-CDO-BUSYSTATUS:FREE\n"] {
+            assert_eq!(event(free), "");
+        }
+        assert_eq!(
+            event("RRULE:FREQ=DAILY\nEXDATE:20260102T100000Z\n"),
+            format!("BUSY:{hour},20260103T100000Z/20260103T110000Z")
+        );
+    }
+
+    #[test]
+    fn freebusy_components_are_clipped_and_merged() {
+        let lines = "BEGIN:VFREEBUSY\nUID:1\nFREEBUSY;FBTYPE=BUSY-TENTATIVE:20260101T080000Z/PT4H\nFREEBUSY:20260101T090000Z/PT1H,20260101T100000Z/PT1H,20260103T230000Z/PT9H\nFREEBUSY;FBTYPE=FREE:20260102T000000Z/PT1H\nEND:VFREEBUSY";
+        assert_eq!(
+            shown(lines),
+            "BUSY:20260101T090000Z/20260101T110000Z,20260103T230000Z/20260104T000000Z BUSY-TENTATIVE:20260101T080000Z/20260101T090000Z,20260101T110000Z/20260101T120000Z"
+        );
+    }
+}

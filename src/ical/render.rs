@@ -278,3 +278,69 @@ fn children(component: &Component, select: Option<&CompSelect>, out: &mut Vec<u8
 fn end(component: &Component, out: &mut Vec<u8>) {
     out.extend(fold_line(&format!("END:{}", component.name())));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VTIMEZONE\r\nTZID:Europe/Berlin\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;X-A=b;TZID=Europe/Berlin:20260328T100000\r\nDURATION:PT1H\r\nRRULE:FREQ=DAILY;COUNT=3\r\nSUMMARY:S\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nUID:1\r\nRECURRENCE-ID;TZID=Europe/Berlin:20260330T100000\r\nDTSTART;TZID=Europe/Berlin:20260401T100000\r\nSUMMARY:T\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+    fn rendered(request: &DataRequest) -> String {
+        let object = Object::parse(EVENT.into()).unwrap();
+        let octets = render(&object, request, &Zone::UTC, &mut Budget::request()).unwrap();
+        String::from_utf8(octets.to_vec()).unwrap()
+    }
+
+    fn days(start: i8, end: i8) -> Option<TimeRange> {
+        let at = |day| Zone::UTC.to_instant(jiff::civil::date(2026, 3, day).at(0, 0, 0, 0));
+        Some(TimeRange { start: at(start), end: at(end) })
+    }
+
+    #[test]
+    fn nothing_asked_is_nothing_changed() {
+        assert_eq!(rendered(&DataRequest::default()), EVENT);
+    }
+
+    #[test]
+    fn expanded_instances_are_in_utc_and_keep_their_id() {
+        let expand = DataRequest { expand: days(28, 31), ..DataRequest::default() };
+        let instance = |day: &str, hour: &str| {
+            format!(
+                "BEGIN:VEVENT\r\nUID:1\r\nDTSTART;X-A=b:202603{day}T{hour}0000Z\r\nDURATION:PT1H\r\nSUMMARY:S\r\nRECURRENCE-ID:202603{day}T{hour}0000Z\r\nEND:VEVENT\r\n"
+            )
+        };
+        let expected = format!(
+            "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}{}END:VCALENDAR\r\n",
+            instance("28", "09"),
+            instance("29", "08")
+        );
+        assert_eq!(rendered(&expand), expected);
+    }
+
+    #[test]
+    fn overrides_outside_of_the_limit_are_left_out() {
+        let limit =
+            |start, end| rendered(&DataRequest { limit_recurrence_set: days(start, end), ..DataRequest::default() });
+        assert_eq!(
+            limit(1, 29),
+            EVENT.split("BEGIN:VEVENT\r\nUID:1\r\nREC").next().unwrap().to_owned() + "END:VCALENDAR\r\n"
+        );
+        // Whoever looks at the day it was moved from must hear of it.
+        assert_eq!(limit(30, 31), EVENT);
+    }
+
+    #[test]
+    fn parts_are_chosen() {
+        let prop = |name: &str, novalue| PropSelect { name: name.to_owned(), novalue };
+        let event = CompSelect {
+            name: "VEVENT".to_owned(),
+            properties: Select::Only(vec![prop("uid", false), prop("SUMMARY", true)]),
+            components: Select::Only(Vec::new()),
+        };
+        let comp =
+            CompSelect { name: "VCALENDAR".to_owned(), properties: Select::All, components: Select::Only(vec![event]) };
+        let one = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:\r\nEND:VEVENT\r\n";
+        let expected = format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{one}{one}END:VCALENDAR\r\n");
+        assert_eq!(rendered(&DataRequest { comp: Some(comp), ..DataRequest::default() }), expected);
+    }
+}

@@ -164,3 +164,56 @@ fn gathered(mut spans: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
     }
     few
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ical::instances;
+
+    fn event(lines: &str) -> Object {
+        let text = format!("BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nUID:1\n{lines}\nEND:VEVENT\nEND:VCALENDAR\n");
+        Object::parse(text.into()).unwrap()
+    }
+
+    fn spans(lines: &str) -> Vec<(i64, i64)> {
+        summary(&event(lines), &mut Budget::object()).spans
+    }
+
+    #[test]
+    fn every_instance_of_the_vectors_is_in_a_span() {
+        let vectors = include_str!("../../tests/vectors/ical/recurrence.txt");
+        for case in vectors.split("\n# ").skip(1) {
+            let (_, case) = case.split_once('\n').unwrap();
+            let (lines, expected) = case.split_once("\nrange: ").unwrap();
+            let spans = spans(lines);
+            assert!(spans.len() <= MOST && spans.windows(2).all(|two| two[0].1 < two[1].0), "{spans:?}");
+            for start in expected.split_once("expect:").unwrap().1.split_whitespace() {
+                let start = instant_of(&DateOrTime::parse_value(start, None).unwrap(), &Zone::UTC).as_second();
+                assert!(spans.iter().any(|span| span.0 <= start && span.1 > start), "{lines}: {start}");
+            }
+        }
+    }
+
+    #[test]
+    fn sparse_rules_are_written_out_and_dense_ones_are_not() {
+        let once = spans("DTSTART:20260101T100000Z\nDTEND:20260101T110000Z");
+        assert_eq!(once, [(1_767_261_599, 1_767_265_202)]);
+        assert_eq!(spans("DTSTART:20260101T100000Z\nRRULE:FREQ=MONTHLY;COUNT=12").len(), 12);
+        let birthday = spans("DTSTART;VALUE=DATE:19800401\nRRULE:FREQ=YEARLY");
+        assert_eq!((birthday.len(), birthday.last().unwrap().1), (38, i64::MAX));
+        assert_eq!(spans("DTSTART:20260101T100000Z\nRRULE:FREQ=SECONDLY"), [(1_767_261_599 - FLOATING, i64::MAX)]);
+        assert_eq!(spans("DTSTART:20260101T100000Z\nRRULE:FREQ=SECONDLY;COUNT=100000000").last().unwrap().1, i64::MAX);
+    }
+
+    #[test]
+    fn floating_times_are_admitted_wherever_the_asker_is() {
+        let object = event("DTSTART:20260101T100000");
+        let admitted = &summary(&object, &mut Budget::object()).spans;
+        for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+            let zone = Zone::iana(zone).unwrap();
+            let found = instances(&object, &TimeRange::ALL, &zone, &mut Budget::request()).unwrap();
+            let start = found[0].start.as_second();
+            assert!(admitted.iter().any(|span| span.0 <= start && span.1 > start));
+        }
+    }
+}

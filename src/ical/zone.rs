@@ -15,7 +15,7 @@ use jiff::{SignedDuration, ToSpan as _};
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
-use super::component::{Component, Object};
+use super::component::{Component, Object, Property};
 use super::instances::Budget;
 use super::recur::{Anchor, Flow, expand};
 use super::repeat::Rule;
@@ -47,7 +47,7 @@ impl Zone {
     /// The zone that a TZID means, with the VTIMEZONE of the same object if there is one.
     pub fn resolve(tzid: &str, definition: Option<&Component>) -> Option<Self> {
         let tzid = tzid.trim();
-        let location = definition.and_then(|zone| zone.property("X-LIC-LOCATION").map(|line| line.text()));
+        let location = definition.and_then(|zone| zone.property("X-LIC-LOCATION").map(Property::text));
         let named = by_name(tzid).or_else(|| location.as_deref().and_then(by_name));
         let own = definition.and_then(CustomZone::read);
         match (named, own) {
@@ -188,7 +188,7 @@ impl CustomZone {
     }
 
     fn offset_at(&self, instant: Timestamp) -> Offset {
-        let instant = self.folded(instant);
+        let instant = Self::folded(instant);
         let after = self.onsets.partition_point(|onset| onset.at <= instant);
         self.offset_before(after)
     }
@@ -217,7 +217,7 @@ impl CustomZone {
         place.checked_sub(1).and_then(|last| self.onsets.get(last)).map_or(self.first, |onset| onset.offset)
     }
 
-    fn folded(&self, instant: Timestamp) -> Timestamp {
+    fn folded(instant: Timestamp) -> Timestamp {
         let beyond = i64::from(Offset::UTC.to_datetime(instant).year() - LAST_YEAR);
         if beyond <= 0 {
             return instant;
@@ -308,3 +308,74 @@ const COMPARED_FROM: i16 = 2020;
 const OBSERVANCES: usize = 200;
 const ONSETS: usize = 4_000;
 const BUDGET: u64 = 150_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "BEGIN:STANDARD\nDTSTART:16010101T030000\nTZOFFSETFROM:+0200\nTZOFFSETTO:+0100\nRRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10\nEND:STANDARD\nBEGIN:DAYLIGHT\nDTSTART:16010101T020000\nTZOFFSETFROM:+0100\nTZOFFSETTO:+0200\nRRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3\nEND:DAYLIGHT\n";
+
+    fn resolve(tzid: &str, definition: &str) -> Option<Zone> {
+        let text = format!("BEGIN:VCALENDAR\nBEGIN:VTIMEZONE\nTZID:{tzid}\n{definition}END:VTIMEZONE\nEND:VCALENDAR\n");
+        let object = Object::parse(text.into()).unwrap();
+        Zone::resolve(tzid, object.timezones().next())
+    }
+
+    #[test]
+    fn names_of_all_kinds() {
+        let cases = [
+            ("Europe/Berlin", "", Some("Europe/Berlin")),
+            ("europe/berlin", "", Some("Europe/Berlin")),
+            ("W. Europe Standard Time", "", Some("Europe/Berlin")),
+            ("/mozilla.org/20050126_1/America/Indiana/Knox", "", Some("America/Indiana/Knox")),
+            ("My zone", "X-LIC-LOCATION:Asia/Tokyo\n", Some("Asia/Tokyo")),
+            ("Europe/Berlin", OWN, Some("Europe/Berlin")),
+            ("W. Europe Standard Time", OWN, Some("Europe/Berlin")),
+            ("America/New_York", OWN, None),
+            ("Customized Time Zone", OWN, None),
+        ];
+        for (tzid, definition, expected) in cases {
+            assert_eq!(resolve(tzid, definition).unwrap().name(), expected, "{tzid}");
+        }
+        assert!(resolve("Nowhere", "").is_none());
+    }
+
+    #[test]
+    fn own_rules_agree_with_the_zone_they_describe_in_gaps_and_folds_too() {
+        let (own, berlin) = (resolve("Own", OWN).unwrap(), Zone::iana("Europe/Berlin").unwrap());
+        assert!(matches!(own, Zone::Custom(_)));
+        let mut local = date(2026, 1, 1).at(0, 30, 0, 0);
+        while local.year() < 2027 {
+            assert_eq!(own.to_instant(local), berlin.to_instant(local), "{local}");
+            let instant = berlin.to_instant(local);
+            assert_eq!(own.to_civil(instant), berlin.to_civil(instant), "{local}");
+            local = local.saturating_add(1.hour());
+        }
+        let far = date(2187, 7, 1).at(12, 0, 0, 0);
+        assert_eq!(own.to_civil(own.to_instant(far)), far);
+        assert_eq!(own.to_instant(far), Zone::UTC.to_instant(far.saturating_sub(2.hours())));
+    }
+
+    #[test]
+    fn gaps_take_the_offset_before_and_folds_the_first() {
+        let cases = [
+            ("Europe/Berlin", date(2026, 3, 29).at(2, 30, 0, 0), "2026-03-29T01:30:00Z"),
+            ("Europe/Berlin", date(2026, 10, 25).at(2, 30, 0, 0), "2026-10-25T00:30:00Z"),
+            ("America/New_York", date(2026, 3, 8).at(2, 30, 0, 0), "2026-03-08T07:30:00Z"),
+            ("America/New_York", date(2026, 11, 1).at(1, 30, 0, 0), "2026-11-01T05:30:00Z"),
+        ];
+        for (name, local, expected) in cases {
+            assert_eq!(Zone::iana(name).unwrap().to_instant(local).to_string(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn rules_with_an_end_dates_and_floods() {
+        let dated = "BEGIN:STANDARD\nDTSTART:20200101T000000\nTZOFFSETFROM:+0000\nTZOFFSETTO:+0500\nRDATE:20220101T000000\nEND:STANDARD\nBEGIN:DAYLIGHT\nDTSTART:20210101T000000\nTZOFFSETFROM:+0500\nTZOFFSETTO:+0600\nRRULE:FREQ=YEARLY;UNTIL=20201231T190000Z\nEND:DAYLIGHT\n";
+        let zone = resolve("Own", dated).unwrap();
+        let hour = |year| zone.to_civil(Zone::UTC.to_instant(date(year, 6, 1).at(0, 0, 0, 0))).hour();
+        assert_eq!([hour(2019), hour(2020), hour(2021), hour(2022), hour(2023)], [0, 5, 6, 5, 5]);
+        let flood = "BEGIN:STANDARD\nDTSTART:19000101T000000\nTZOFFSETFROM:+0000\nTZOFFSETTO:+0100\nRRULE:FREQ=SECONDLY\nEND:STANDARD\n";
+        assert!(resolve("Flood", flood).is_some());
+    }
+}

@@ -8,7 +8,6 @@ use crate::clock::ManualClock;
 use crate::entropy::SeededEntropy;
 use crate::id::CollectionId;
 use crate::jobs::{Policy, Queue};
-use crate::provider::Provider;
 use crate::store::{MemoryStore, tables};
 use crate::transport::fake::{Answer, FakeTransport, answer};
 use crate::vault::{MasterKey, Secret};

@@ -43,6 +43,19 @@ impl Object {
         &self.0.octets
     }
 
+    /// The octets as UTF-8, for an XML body or a JSON string. Where folds split characters (legal, RFC 5545 3.1) the
+    /// lines are folded anew; otherwise these are the octets as they came.
+    pub fn as_text(&self) -> Cow<'_, str> {
+        if let Ok(text) = std::str::from_utf8(self.octets()) {
+            return Cow::Borrowed(text);
+        }
+        let folded = text::unfold(self.octets(), ParseLimits::OBJECT.line).map(|unfolded| {
+            let lines = unfolded.lines.iter();
+            lines.flat_map(|line| text::fold_line(unfolded.text.get(line.text.range()).unwrap_or_default())).collect()
+        });
+        Cow::Owned(String::from_utf8(folded.unwrap_or_default()).unwrap_or_default())
+    }
+
     /// The VCALENDAR.
     pub fn root(&self) -> &Component {
         &self.0.root
@@ -469,6 +482,17 @@ mod tests {
         assert_eq!(master.property("CATEGORIES").unwrap().list().collect::<Vec<_>>(), ["A\\,B", "C"]);
         assert_eq!(&text[master.property("UID").unwrap().span()], "UID:a\\,b\n");
         assert_eq!(format!("{object:?}"), format!("Object({} octets)", text.len()));
+    }
+
+    #[test]
+    fn folds_inside_of_a_character_are_kept_and_never_reach_a_string() {
+        let octets = [&b"BEGIN:VCALENDAR\r\nX:\xe2\x82"[..], b"\r\n \xacuro\r\nEND:VCALENDAR\r\n"].concat();
+        let object = Object::parse(Bytes::from(octets.clone())).unwrap();
+        assert_eq!(object.octets(), &octets);
+        assert_eq!(object.root().property("X").unwrap().value(), "€uro");
+        assert_eq!(object.as_text(), "BEGIN:VCALENDAR\r\nX:€uro\r\nEND:VCALENDAR\r\n");
+        let plain = read("BEGIN:VCALENDAR\nEND:VCALENDAR").unwrap();
+        assert_eq!(plain.as_text().as_bytes(), plain.octets());
     }
 
     #[test]

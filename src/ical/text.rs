@@ -246,15 +246,28 @@ pub fn clean_text(text: &str) -> Cow<'_, str> {
 /// A file without the octets that [`Object::check_resource`](super::Object::check_resource) refuses as control
 /// characters. For upstream data; what a client sends is refused and not changed.
 pub fn clean_octets(octets: &[u8]) -> Cow<'_, [u8]> {
-    let is_bad = |at: usize, octet: u8| match octet {
-        b'\r' => octets.get(at + 1) != Some(&b'\n'),
-        b'\n' | b'\t' => false,
-        _ => octet < b' ' || octet == 0x7f,
-    };
-    if !octets.iter().enumerate().any(|(at, &octet)| is_bad(at, octet)) {
+    if !has_forbidden(octets) {
         return Cow::Borrowed(octets);
     }
-    Cow::Owned(octets.iter().enumerate().filter(|&(at, &octet)| !is_bad(at, octet)).map(|(_, &octet)| octet).collect())
+    let kept = octets.iter().enumerate().filter(|&(at, _)| !is_forbidden_at(octets, at));
+    Cow::Owned(kept.map(|(_, &octet)| octet).collect())
+}
+
+/// Whether a file holds control characters, or what XML can't carry.
+pub(super) fn has_forbidden(octets: &[u8]) -> bool {
+    (0..octets.len()).any(|at| is_forbidden_at(octets, at))
+}
+
+fn is_forbidden_at(octets: &[u8], at: usize) -> bool {
+    match octets.get(at) {
+        Some(b'\r') => octets.get(at + 1) != Some(&b'\n'),
+        Some(b'\n' | b'\t') => false,
+        Some(0..b' ' | 0x7f) => true,
+        // U+FFFE and U+FFFF, all three octets of them.
+        Some(0xbe | 0xbf | 0xef) => (at.saturating_sub(2)..=at)
+            .any(|start| matches!(octets.get(start..start + 3), Some([0xef, 0xbf, 0xbe | 0xbf]))),
+        _ => false,
+    }
 }
 
 /// Whether a character must not stand in a content line.
@@ -373,6 +386,10 @@ mod tests {
     fn controls_are_taken_out_of_foreign_text() {
         assert_eq!(clean_text("a\u{0}b\rc\r\nd\te\u{7f}f\u{ffff}"), "ab\nc\nd\tef");
         assert_eq!(clean_octets(b"A:\x0b1\r2\r\n\x00\tB\n").as_ref(), b"A:12\r\n\tB\n");
+        assert_eq!(
+            clean_octets("a\u{ffff}\u{fffd}\u{fffe}\u{ff3f}".as_bytes()).as_ref(),
+            "a\u{fffd}\u{ff3f}".as_bytes()
+        );
         assert!(matches!(clean_octets("Ä\r\n\t".as_bytes()), Cow::Borrowed(_)));
     }
 

@@ -9,6 +9,7 @@ use jiff::civil::{Date, date};
 
 use super::component::{Component, ComponentKind, Object, Property};
 use super::rule::{RuleDefect, check_rule};
+use super::text::has_forbidden;
 use super::value::{DateOrTime, Duration};
 
 /// How much one object may hold.
@@ -148,7 +149,7 @@ impl Object {
     /// Whether this may be a calendar object resource (RFC 4791 4.1) within `limits`. The first defect found.
     pub fn check_resource(&self, limits: &Limits) -> Result<(), Defect> {
         ensure(self.octets().len() <= limits.size, Defect::TooLarge)?;
-        ensure(!has_controls(self), Defect::ControlCharacter)?;
+        ensure(!has_forbidden(self.octets()), Defect::ControlCharacter)?;
         check_calendar(self.root())?;
         check_timezones(self, limits)?;
         check_members(self, limits)?;
@@ -261,17 +262,6 @@ fn is_before(end: &DateOrTime, start: &DateOrTime) -> bool {
         _ => std::mem::discriminant(start) == std::mem::discriminant(end),
     };
     comparable && end.civil() < start.civil()
-}
-
-fn has_controls(object: &Object) -> bool {
-    let octets = object.octets();
-    let controls = octets.iter().enumerate().any(|(at, &octet)| match octet {
-        b'\r' => octets.get(at + 1) != Some(&b'\n'),
-        b'\n' | b'\t' => false,
-        _ => octet < b' ' || octet == 0x7f,
-    });
-    // No control characters, yet XML can't carry them.
-    controls || [b"\xef\xbf\xbe", b"\xef\xbf\xbf"].iter().any(|bad| octets.windows(3).any(|three| three == *bad))
 }
 
 fn ensure(holds: bool, defect: Defect) -> Result<(), Defect> {

@@ -57,6 +57,8 @@ pub mod tables {
     pub const CURSOR: TableId = TableId(32);
     /// Remote items that cannot be read.
     pub const QUARANTINE: TableId = TableId(33);
+    /// Which remote item an event is in a source: the way back of a link.
+    pub const LINK_OF: TableId = TableId(35);
     /// What the mass-delete guard holds.
     pub const HELD: TableId = TableId(34);
     /// Work.
@@ -98,6 +100,7 @@ pub mod tables {
         (CURSOR, "cursor"),
         (QUARANTINE, "quarantine"),
         (HELD, "held"),
+        (LINK_OF, "link_of"),
         (JOB, "job"),
         (JOB_WISH, "job_wish"),
         (DEAD_LETTER, "dead_letter"),

@@ -59,6 +59,7 @@ pub enum Clash {
 }
 
 /// Decides. `alike` says whether the two sides mean the same; it matters only when both are there.
+#[expect(clippy::match_same_arms, reason = "one line for each row of the table")]
 pub fn decide(base: Base, ours: Side, theirs: Side, alike: bool) -> Action {
     use Side::{Absent, Changed, Same};
     match (base, ours, theirs) {
@@ -124,7 +125,11 @@ mod tests {
                             .filter(|row| row.3.is_none_or(|wanted| wanted == alike))
                             .collect();
                         assert_eq!(rows.len(), 1, "{base:?} {ours:?} {theirs:?} {alike}");
-                        assert_eq!(decide(base, ours, theirs, alike), rows[0].4, "{base:?} {ours:?} {theirs:?} {alike}");
+                        assert_eq!(
+                            decide(base, ours, theirs, alike),
+                            rows[0].4,
+                            "{base:?} {ours:?} {theirs:?} {alike}"
+                        );
                     }
                 }
             }

@@ -20,7 +20,7 @@ impl Default for MassDelete {
 
 /// How a round says that objects are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub(super) enum Proof {
     /// The provider named each of them.
     Told,
     /// A complete listing lacks them.
@@ -29,7 +29,7 @@ pub enum Proof {
 
 /// What becomes of the deletions of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Brake {
+pub(super) enum Brake {
     /// They are carried out.
     Open,
     /// They are carried out if a second listing agrees.
@@ -40,7 +40,7 @@ pub enum Brake {
 
 /// Judges `deletions` out of `known` objects of a source. More than the larger of the two limits is held. A
 /// listing that lacks everything is asked for twice however little that was: an empty answer is the commonest lie.
-pub fn guard(deletions: usize, known: usize, proof: Proof, limits: &MassDelete) -> Brake {
+pub(super) fn guard(deletions: usize, known: usize, proof: Proof, limits: &MassDelete) -> Brake {
     #[expect(clippy::cast_precision_loss, reason = "a share of a number of events needs no more than 52 bits")]
     let (share, deleted) = ((known as f64) * limits.fraction, deletions as f64);
     if deletions > limits.count && deleted > share {

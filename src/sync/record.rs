@@ -12,31 +12,40 @@ use crate::store::{Batch, Record, Store, StoreError, Table, tables};
 
 /// An event and the remote item that it is, with what both last agreed on.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
+pub(super) struct Link {
     /// Our side.
-    pub event: EventId,
+    pub(super) event: EventId,
     /// The remote tag at the last agreement; an item that still has it has not changed.
-    pub tag: Option<RemoteTag>,
+    pub(super) tag: Option<RemoteTag>,
     /// The meaning of the remote content at the last agreement: a new tag with the old meaning is no change.
-    pub meaning: [u8; 32],
+    pub(super) meaning: [u8; 32],
     /// That content.
-    pub base: BaseContent,
+    pub(super) base: BaseContent,
+    /// When that was: a listing may lag behind a write that was just made.
+    pub(super) at: Timestamp,
 }
 
 /// The content that a provider held at the last agreement.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BaseContent {
+pub(super) enum BaseContent {
     /// It means what this revision of ours means.
     Revision(u64),
-    /// The provider holds something else than we do: it rewrote what it was sent, or a merge is on its way there.
-    Octets(Bytes),
+    /// The provider holds something else than we do: it rewrote what it was sent, holds a copy of its own, or is about
+    /// to be overruled.
+    Octets {
+        /// What it holds.
+        octets: Bytes,
+        /// The revision of ours that stood opposite: what has changed since then is what is to be sent. `None`: all
+        /// of ours is to be sent.
+        opposite: Option<u64>,
+    },
 }
 
 impl fmt::Debug for BaseContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Revision(number) => write!(f, "Revision({number})"),
-            Self::Octets(octets) => write!(f, "Octets({} octets)", octets.len()),
+            Self::Octets { octets, opposite } => write!(f, "Octets({} octets, {opposite:?})", octets.len()),
         }
     }
 }
@@ -122,7 +131,7 @@ pub(super) const HELD: Table<SourceId, Held> = Table::new(tables::HELD);
 /// More links than any source has; scans are for one source.
 const ALL: usize = 1_000_000;
 
-/// A link as it was read, so that a commit can demand that it is still so.
+/// A remote item and its link, as it was read, so that a commit can demand that it is still so.
 #[derive(Clone, Debug)]
 pub(super) struct Linked {
     pub(super) remote: RemoteId,
@@ -141,13 +150,21 @@ fn key(source: &SourceId, remote: &RemoteId) -> (SourceId, String) {
 }
 
 /// The link of a remote item.
-pub(super) async fn link(store: &dyn Store, source: &SourceId, remote: &RemoteId) -> Result<Option<Linked>, StoreError> {
+pub(super) async fn link(
+    store: &dyn Store,
+    source: &SourceId,
+    remote: &RemoteId,
+) -> Result<Option<Linked>, StoreError> {
     let found = LINKS.get(store, &key(source, remote)).await?;
     Ok(found.map(|link| Linked { remote: remote.clone(), link }))
 }
 
 /// The link of an event in a source.
-pub(super) async fn link_of(store: &dyn Store, source: &SourceId, event: EventId) -> Result<Option<Linked>, StoreError> {
+pub(super) async fn link_of(
+    store: &dyn Store,
+    source: &SourceId,
+    event: EventId,
+) -> Result<Option<Linked>, StoreError> {
     match LINKS_OF.get(store, &(source.clone(), event)).await? {
         Some(of) => link(store, source, &of.remote).await,
         None => Ok(None),
@@ -197,7 +214,10 @@ pub(super) async fn forget_source(store: &dyn Store, batch: &mut Batch, source: 
 }
 
 /// What is quarantined of a source.
-pub(super) async fn quarantined(store: &dyn Store, source: &SourceId) -> Result<Vec<(RemoteId, Quarantined)>, StoreError> {
+pub(super) async fn quarantined(
+    store: &dyn Store,
+    source: &SourceId,
+) -> Result<Vec<(RemoteId, Quarantined)>, StoreError> {
     let rows = QUARANTINE.scan(store, QUARANTINE.range(source), ALL).await?;
     Ok(rows.into_iter().map(|((_, remote), row)| (RemoteId::new(remote), row)).collect())
 }

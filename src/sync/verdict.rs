@@ -41,34 +41,34 @@ impl Verdicts {
     pub(super) fn wait(&self, pending: &Pending) -> oneshot::Receiver<Verdict> {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.lock();
-        match inner.told.remove(&pending.token) {
+        match inner.told.remove(&pending.seq) {
             // The receiver is in hand, so sending can't fail.
             Some(verdict) => drop(sender.send(verdict)),
-            None => drop(inner.waiting.insert(pending.token, sender)),
+            None => drop(inner.waiting.insert(pending.seq, sender)),
         }
         receiver
     }
 
     /// Stops waiting: the time is up. Whether somebody was still waiting.
     pub(super) fn give_up(&self, pending: &Pending) {
-        self.lock().waiting.remove(&pending.token);
+        self.lock().waiting.remove(&pending.seq);
     }
 
-    /// Whether somebody waits for the verdict on the intent with this token at this moment.
-    pub(super) fn is_awaited(&self, token: u64) -> bool {
-        self.lock().waiting.get(&token).is_some_and(|sender| !sender.is_closed())
+    /// Whether somebody waits for the verdict on the intent with this number at this moment.
+    pub(super) fn is_awaited(&self, seq: u64) -> bool {
+        self.lock().waiting.get(&seq).is_some_and(|sender| !sender.is_closed())
     }
 
     /// Tells the verdict to whoever waits, or keeps it for whoever asks next.
-    pub(super) fn tell(&self, token: u64, verdict: Verdict) {
+    pub(super) fn tell(&self, seq: u64, verdict: Verdict) {
         let mut inner = self.lock();
-        if let Some(sender) = inner.waiting.remove(&token) {
+        if let Some(sender) = inner.waiting.remove(&seq) {
             // Who stopped waiting has answered already.
             drop(sender.send(verdict));
             return;
         }
-        inner.told.insert(token, verdict);
-        inner.order.push_back(token);
+        inner.told.insert(seq, verdict);
+        inner.order.push_back(seq);
         while inner.order.len() > KEPT {
             if let Some(oldest) = inner.order.pop_front() {
                 inner.told.remove(&oldest);

@@ -59,10 +59,6 @@ impl Authenticator {
         Self { login, entropy, schemes: Mutex::default() }
     }
 
-    pub(super) fn username(&self) -> &str {
-        &self.login.username
-    }
-
     /// The header for a request, if it should carry one: what this origin is known to want, else Basic over
     /// TLS unasked (some servers answer the unnamed instead of asking), else nothing until challenged.
     pub(super) fn authorization(&self, method: &Method, url: &Url) -> Option<HeaderValue> {

@@ -5,6 +5,7 @@
 //! leads to calendars wins. A refused password ends the search at once: trying on locks accounts.
 //! It never sends credentials to a host that only DNS or a redirect has named outside the person's own domain.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -222,29 +223,19 @@ fn cleaned(mut url: Url) -> Url {
 /// Every place to look, best first.
 async fn candidates(session: &Session, given: &str, starts: Vec<Url>) -> Vec<Url> {
     let mut all: Vec<Url> = Vec::new();
-    let add = |all: &mut Vec<Url>, url: Option<Url>| {
-        all.extend(url.filter(|url| !all.contains(url)).into_iter().collect::<Vec<_>>())
-    };
     let bare = !given.contains("://");
-    for start in &starts {
-        if !bare || start.path() != "/" {
-            add(&mut all, Some(start.clone()));
-        }
-    }
+    all.extend(starts.iter().filter(|start| !bare || start.path() != "/").cloned());
     for start in &starts {
         if let (true, Some(host), None) = (bare, start.domain(), start.port()) {
-            for url in by_dns(session, host).await {
-                add(&mut all, Some(url));
-            }
+            all.extend(by_dns(session, host).await);
         }
-        add(&mut all, start.join("/.well-known/caldav").ok());
-        add(&mut all, start.join("/").ok());
+        all.extend(["/.well-known/caldav", "/"].iter().filter_map(|path| start.join(path).ok()));
     }
     for start in &starts {
-        for path in PATHS {
-            add(&mut all, start.join(path).ok());
-        }
+        all.extend(PATHS.iter().filter_map(|path| start.join(path).ok()));
     }
+    let mut seen = HashSet::new();
+    all.retain(|url| seen.insert(url.clone()));
     all
 }
 

@@ -80,10 +80,9 @@ impl CalDav {
     async fn get_if_there(&self, id: &RemoteId) -> Result<Option<Item>, Fault> {
         match self.get(id).await {
             Ok(got) => Ok(Some(got.into())),
-            Err(fault @ (Fault::Unauthorized(_) | Fault::Throttled(_))) => Err(fault),
             // One object that a server can't serve must not hold up the others; it is neither taken nor gone.
             Err(Fault::Unreachable(_)) if self.ctag_answers(id).await => Ok(None),
-            Err(fault @ Fault::Unreachable(_)) => Err(fault),
+            Err(fault @ (Fault::Unauthorized(_) | Fault::Throttled(_) | Fault::Unreachable(_))) => Err(fault),
             Err(_) => Ok(None),
         }
     }

@@ -175,8 +175,8 @@ impl Provider for CalDav {
         self.create_object(calendar, key, object).await
     }
 
-    async fn update(&self, _calendar: &RemoteId, version: &Version, object: &Object) -> Result<Written, Fault> {
-        self.update_object(version, object).await
+    async fn update(&self, calendar: &RemoteId, version: &Version, object: &Object) -> Result<Written, Fault> {
+        self.update_object(calendar, version, object).await
     }
 
     async fn delete(&self, _calendar: &RemoteId, version: &Version) -> Result<(), Fault> {

@@ -214,12 +214,20 @@ pub(super) fn names_condition(reply: &Reply, local: &str) -> bool {
     error_of(reply).is_some_and(|error| error.children().any(|condition| condition.name().local() == local))
 }
 
+/// Who has the UID of an object that was refused for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Known(Url),
+    Unknown,
+}
+
 /// If the error says that the UID is taken (RFC 4791 5.3.2.1, RFC 6638 3.2.4.1): by whom, where it says so.
-pub(super) fn uid_conflict(reply: &Reply) -> Option<Option<Url>> {
+pub(super) fn uid_conflict(reply: &Reply) -> Option<Holder> {
     let error = error_of(reply)?;
     let taken = ["no-uid-conflict", "unique-scheduling-object-resource"];
     let condition = error.children().find(|condition| taken.contains(&condition.name().local()))?;
-    Some(condition.child(&dav::HREF).and_then(|href| resolve(&reply.url, &href.trimmed())))
+    let url = condition.child(&dav::HREF).and_then(|href| resolve(&reply.url, &href.trimmed()));
+    Some(url.map_or(Holder::Unknown, Holder::Known))
 }
 
 fn error_of(reply: &Reply) -> Option<Element> {
@@ -309,7 +317,8 @@ mod tests {
             read(&body).unwrap().members.remove(0)
         };
         let privileges = |names: &[&str]| {
-            let each: String = names.iter().map(|n| format!("<privilege><{n}/></privilege>")).collect();
+            let each: Vec<String> = names.iter().map(|n| format!("<privilege><{n}/></privilege>")).collect();
+            let each = each.concat();
             listed(&format!("<current-user-privilege-set>{each}</current-user-privilege-set>")).is_read_only()
         };
         assert!(privileges(&["read", "read-acl"]));
@@ -323,10 +332,13 @@ mod tests {
             let body = format!("<D:error xmlns:D='DAV:' xmlns:C='urn:ietf:params:xml:ns:caldav'>{inside}</D:error>");
             uid_conflict(&reply(409, &body))
         };
-        assert_eq!(conflict("<C:no-uid-conflict/>"), Some(None));
+        assert_eq!(conflict("<C:no-uid-conflict/>"), Some(Holder::Unknown));
         let holder = url("https://example.org/dav/ana/work/x.ics");
-        assert_eq!(conflict("<C:no-uid-conflict><D:href>x.ics</D:href></C:no-uid-conflict>"), Some(Some(holder)));
-        assert_eq!(conflict("<C:unique-scheduling-object-resource/>"), Some(None));
+        assert_eq!(
+            conflict("<C:no-uid-conflict><D:href>x.ics</D:href></C:no-uid-conflict>"),
+            Some(Holder::Known(holder))
+        );
+        assert_eq!(conflict("<C:unique-scheduling-object-resource/>"), Some(Holder::Unknown));
         assert_eq!(conflict("<C:max-resource-size/>"), None);
         assert_eq!(uid_conflict(&reply(409, "<html>no-uid-conflict</html>")), None);
     }

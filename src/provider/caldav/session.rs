@@ -103,10 +103,6 @@ impl Session {
         self.transport.as_ref()
     }
 
-    pub(super) fn username(&self) -> &str {
-        self.authenticator.username()
-    }
-
     /// Lets credentials go to this origin, and over https to its neighbours in the same domain.
     pub(super) fn trust_neighbourhood(&self, url: &Url) {
         let mut trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner);

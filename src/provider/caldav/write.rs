@@ -16,7 +16,7 @@ use super::CalDav;
 use super::fault::{Aim, fault};
 use super::fetch::{Got, etag_of};
 use super::place::{resolve, same_resource};
-use super::request::{self, Listing, uid_conflict};
+use super::request::{self, Holder, Listing, uid_conflict};
 use super::session::{Ask, Reply};
 use crate::ical::Object;
 use crate::provider::{Fault, IdempotencyKey, Item, Position, RemoteId, Stored, Then, Version, Written};
@@ -65,7 +65,12 @@ impl CalDav {
         self.written(id, &reply, object.octets()).await
     }
 
-    pub(super) async fn update_object(&self, version: &Version, object: &Object) -> Result<Written, Fault> {
+    pub(super) async fn update_object(
+        &self,
+        calendar: &RemoteId,
+        version: &Version,
+        object: &Object,
+    ) -> Result<Written, Fault> {
         let id = &version.id;
         let put = Ask::new(Method::PUT, &self.url(id)?).calendar(object.octets().clone());
         let reply = self.ask_about(id, self.conditional(put, version).await?).await?;
@@ -73,7 +78,8 @@ impl CalDav {
             return self.written(id.clone(), &reply, object.octets()).await;
         }
         if let Some(holder) = uid_conflict(&reply) {
-            return Err(self.held_by(holder).await);
+            let collection = self.url(calendar)?;
+            return Err(self.held(holder, &collection, object.uid()).await);
         }
         Err(self.why_not_matched(id, &reply).await)
     }
@@ -123,19 +129,14 @@ impl CalDav {
 
     async fn why_not_created(&self, collection: &Url, id: &RemoteId, reply: &Reply, object: &Object) -> Fault {
         if let Some(holder) = uid_conflict(reply) {
-            if holder.is_some() {
-                return self.held_by(holder).await;
-            }
-            return self.find_holder(collection, object.uid()).await.map_or_else(|e| e, |v| Fault::Exists(Some(v)));
+            return self.held(holder, collection, object.uid()).await;
         }
         let found = fault(reply, Aim::Object, self.now());
         match found {
             // By name if it is there; else by UID, for servers that say 412 for a UID that is taken (Xandikos).
             Fault::Changed => match self.version_if_there(id).await {
                 Ok(Some(version)) => Fault::Exists(Some(version)),
-                Ok(None) => {
-                    self.find_holder(collection, object.uid()).await.map_or_else(|e| e, |v| Fault::Exists(Some(v)))
-                }
+                Ok(None) => self.held(Holder::Unknown, collection, object.uid()).await,
                 Err(other) => other,
             },
             // A folder that isn't there answers 409 (RFC 4918 9.7.1) or 404.
@@ -154,20 +155,24 @@ impl CalDav {
         }
     }
 
-    async fn held_by(&self, holder: Option<Url>) -> Fault {
-        let Some(url) = holder else { return Fault::Exists(None) };
-        match self.learn(&url) {
-            Ok(id) => match self.version_if_there(&id).await {
-                Ok(version) => Fault::Exists(version),
-                Err(other) => other,
+    /// The fault of an object whose UID is taken.
+    async fn held(&self, holder: Holder, collection: &Url, uid: &str) -> Fault {
+        let found = match holder {
+            Holder::Known(url) => match self.learn(&url) {
+                Ok(id) => self.version_if_there(&id).await,
+                Err(other) => Err(other),
             },
+            Holder::Unknown => self.find_holder(collection, uid).await,
+        };
+        match found {
+            Ok(version) => Fault::Exists(version),
             Err(other) => other,
         }
     }
 
     /// The object with this UID in the calendar. Filtered queries can't be relied on, so all of them are read; this
     /// happens once per conflict.
-    async fn find_holder(&self, collection: &Url, uid: &str) -> Result<Version, Fault> {
+    async fn find_holder(&self, collection: &Url, uid: &str) -> Result<Option<Version>, Fault> {
         let calendar = self.learn(collection)?;
         let mut from = Position::Start;
         for _page in 0..PAGES {
@@ -178,7 +183,7 @@ impl CalDav {
                     if let Item::Full { version, object } = item
                         && Object::parse(object).is_ok_and(|object| object.uid() == uid)
                     {
-                        return Ok(version);
+                        return Ok(Some(version));
                     }
                 }
             }
@@ -187,7 +192,7 @@ impl CalDav {
                 Then::Done(_) => break,
             }
         }
-        Err(Fault::Exists(None))
+        Ok(None)
     }
 
     async fn version_if_there(&self, id: &RemoteId) -> Result<Option<Version>, Fault> {

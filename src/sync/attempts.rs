@@ -1,0 +1,111 @@
+//! What has been tried for each source since the start: what progress and `--wait` are made of.
+//!
+//! Only in memory: the durable truth is the queue and the intents. This tells whether a try *began after* somebody asked.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::id::SourceId;
+
+/// What is tried for a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Reading from it.
+    Pull,
+    /// Writing to it.
+    Push,
+}
+
+/// How the tries of one kind for one source stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// Tries begun.
+    pub(super) begun: u64,
+    /// The number of the last try that ended.
+    pub(super) ended: u64,
+    /// Why it failed, if it did.
+    pub(super) trouble: Option<String>,
+    /// Objects looked at in the try that runs or ran last.
+    pub(super) objects: u64,
+}
+
+/// All attempts, and a bell that rings at every change.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    inner: Mutex<HashMap<(SourceId, Kind), Attempt>>,
+    bell: watch::Sender<u64>,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), bell: watch::Sender::new(0) }
+    }
+}
+
+impl Attempts {
+    /// How it stands.
+    pub(super) fn of(&self, source: &SourceId, kind: Kind) -> Attempt {
+        self.lock().get(&(source.clone(), kind)).cloned().unwrap_or_default()
+    }
+
+    /// A bell to wait for; take it before looking.
+    pub(super) fn bell(&self) -> watch::Receiver<u64> {
+        self.bell.subscribe()
+    }
+
+    /// A try begins. It must be told to end.
+    pub(super) fn begin(&self, source: &SourceId, kind: Kind) {
+        let mut inner = self.lock();
+        let attempt = inner.entry((source.clone(), kind)).or_default();
+        attempt.begun += 1;
+        attempt.objects = 0;
+        self.ring();
+    }
+
+    /// So many more objects were looked at.
+    pub(super) fn looked_at(&self, source: &SourceId, kind: Kind, objects: usize) {
+        if let Some(attempt) = self.lock().get_mut(&(source.clone(), kind)) {
+            attempt.objects += objects as u64;
+        }
+        self.ring();
+    }
+
+    /// The try that began last has ended.
+    pub(super) fn end(&self, source: &SourceId, kind: Kind, trouble: Option<String>) {
+        if let Some(attempt) = self.lock().get_mut(&(source.clone(), kind)) {
+            attempt.ended = attempt.begun;
+            attempt.trouble = trouble;
+        }
+        self.ring();
+    }
+
+    fn ring(&self) {
+        self.bell.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(SourceId, Kind), Attempt>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_that_was_under_way_is_told_from_one_that_began_later() {
+        let (attempts, source): (_, SourceId) = (Attempts::default(), "s-abc".parse().unwrap());
+        attempts.begin(&source, Kind::Pull);
+        let asked = attempts.of(&source, Kind::Pull).begun;
+        attempts.end(&source, Kind::Pull, None);
+        assert!(attempts.of(&source, Kind::Pull).ended <= asked, "the one under way says nothing of later changes");
+        attempts.begin(&source, Kind::Pull);
+        attempts.looked_at(&source, Kind::Pull, 3);
+        attempts.end(&source, Kind::Pull, Some("no".to_owned()));
+        let now = attempts.of(&source, Kind::Pull);
+        assert!(now.ended > asked && now.objects == 3 && now.trouble.as_deref() == Some("no"));
+        assert_eq!(attempts.of(&source, Kind::Push), Attempt::default());
+    }
+}

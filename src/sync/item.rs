@@ -1,0 +1,323 @@
+//! One remote item on its way in: what is read to decide about it, and the rows that come of it.
+
+use bytes::Bytes;
+
+use super::reconcile::{Agreed, Here, Known, Met, Ours, Remote, Step};
+use super::record::{self, BaseContent, Link, Linked, Quarantined};
+use super::{Engine, Target};
+use crate::calendar::{
+    Applied, Clash, EventRow, Follow, Intent, Outcome, Remove, Touch, Upsert, Version as Side, Want,
+};
+use crate::ical::Object;
+use crate::id::{EventId, ResourceName};
+use crate::provider::{RemoteId, RemoteTag, Version};
+use crate::store::{Batch, StoreError};
+
+/// An item with all that is known of it here.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) version: Version,
+    pub(super) linked: Option<Linked>,
+    pub(super) known: Option<Known>,
+    pub(super) event: Option<(EventId, EventRow)>,
+    pub(super) intent: Option<Intent>,
+    pub(super) here: Here,
+    /// Our content, where there is an event.
+    current: Option<Object>,
+    /// Another item of this source that the event is linked to.
+    pub(super) other: Option<Linked>,
+}
+
+impl Seen {
+    /// The event and the generation decided by.
+    pub(super) fn at(&self) -> Option<(EventId, u64)> {
+        self.event.as_ref().map(|(event, row)| (*event, row.generation))
+    }
+}
+
+impl Engine {
+    /// Reads what is known of an item; `uid` finds the event of an item that is not linked yet.
+    pub(super) async fn see(&self, target: &Target, version: Version, uid: Option<&str>) -> Result<Seen, StoreError> {
+        let (store, source) = (&*self.store, &target.source.id);
+        let linked = record::link(store, source, &version.id).await?;
+        let event = match (&linked, uid) {
+            (Some(linked), _) => {
+                let row = self.calendars.event(&target.source.user, linked.link.event).await?;
+                row.map(|row| (linked.link.event, row))
+            }
+            (None, Some(uid)) => self.calendars.event_by_uid(&target.collection, uid).await?,
+            (None, None) => None,
+        };
+        let Some((id, row)) = event else {
+            return Ok(Seen {
+                version,
+                linked,
+                known: None,
+                event: None,
+                intent: None,
+                here: Here::Unknown,
+                current: None,
+                other: None,
+            });
+        };
+        let intent = self.calendars.intent(source, id).await?;
+        let current = self.calendars.current(&target.source.user, id).await?;
+        let other = match &linked {
+            Some(_) => None,
+            None => record::link_of(store, source, id).await?,
+        };
+        let here = here(target, &row, current.as_ref(), intent.as_ref());
+        let known = match &linked {
+            Some(linked) => Some(self.known(target, linked).await?),
+            None => None,
+        };
+        Ok(Seen { version, linked, known, event: Some((id, row)), intent, here, current, other })
+    }
+
+    async fn known(&self, target: &Target, linked: &Linked) -> Result<Known, StoreError> {
+        let octets = match &linked.link.base {
+            BaseContent::Revision(number) => {
+                self.calendars.octets(&target.source.user, linked.link.event, *number).await?
+            }
+            BaseContent::Octets { octets, .. } => Some(octets.clone()),
+        };
+        let base = octets.and_then(|octets| Object::parse(octets).ok());
+        Ok(Known { link: linked.link.clone(), base })
+    }
+}
+
+fn here(target: &Target, row: &EventRow, current: Option<&Object>, intent: Option<&Intent>) -> Here {
+    let is_member = row.member(&target.collection.name).is_some();
+    let wants = |want| intent.is_some_and(|intent| intent.want == want);
+    match current {
+        Some(object) if row.is_alive() => {
+            let ours = Ours { object: object.clone(), modified: row.modified };
+            if is_member {
+                Here::Member { ours, dirty: wants(Want::Live) }
+            } else if wants(Want::Gone) {
+                Here::Left { wanted: true }
+            } else {
+                Here::Elsewhere(ours)
+            }
+        }
+        _ => Here::Left { wanted: wants(Want::Gone) },
+    }
+}
+
+/// A step that has been turned into a change of the calendar and the rows beside it.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) applied: Applied,
+    rows: Rows,
+}
+
+/// What has to be written beside the calendar's own rows.
+#[derive(Debug)]
+struct Rows {
+    version: Version,
+    old: Option<Linked>,
+    /// A link that this one takes the place of: the item has another name now.
+    replaced: Option<Linked>,
+    link: NewLink,
+    clear: Option<(EventId, Intent)>,
+    octets: Option<Bytes>,
+}
+
+#[derive(Debug)]
+enum NewLink {
+    /// There is none afterwards.
+    Gone,
+    /// It is as before, with the item's tag of now.
+    Same,
+    /// This meaning, agreed on like this.
+    Agreed { meaning: [u8; 32], how: Agreed },
+}
+
+/// Turns a decision about an item that is there into what is to be written. `None`: nothing at all.
+pub(super) fn plan(seen: Seen, remote: &Remote, step: Step) -> Option<Planned> {
+    let octets = remote.object.octets().clone();
+    let clash = |met: Met| clash(&seen, met, Some(&remote.object));
+    let at = seen.at();
+    let (applied, how, clear) = match step {
+        Step::Stay { agreed, settled } => {
+            let tag_is_same = seen.linked.as_ref().is_some_and(|linked| linked.link.tag == seen.version.tag);
+            if agreed == Agreed::Unchanged && tag_is_same && seen.version.tag.is_some() {
+                return None;
+            }
+            (Applied::Touch(Touch { event: at?, clash: None }), agreed, settled)
+        }
+        Step::Join { agreed, met } => {
+            let object = seen.current.clone()?;
+            let clash = met.map(clash);
+            (upsert(&seen, object, Follow::Others, clash), agreed, false)
+        }
+        Step::Write { object, agreed, tell, met } => {
+            let follow = if tell { Follow::All } else { Follow::Others };
+            let clash = met.map(clash);
+            (upsert(&seen, object, follow, clash), agreed, !tell)
+        }
+        // These say that the item is not there; they can't come of one that is.
+        Step::Remove | Step::Forget | Step::Recreate(_) => return None,
+    };
+    let link = match how {
+        Agreed::Unchanged if seen.linked.is_some() => NewLink::Same,
+        Agreed::Unchanged => NewLink::Agreed { meaning: remote.meaning, how: Agreed::Theirs },
+        how => NewLink::Agreed { meaning: remote.meaning, how },
+    };
+    let clear = clear.then(|| seen.intent.clone().zip(at).map(|(intent, (event, _))| (event, intent))).flatten();
+    let rows =
+        Rows { version: seen.version, old: seen.linked, replaced: seen.other, link, clear, octets: Some(octets) };
+    Some(Planned { applied, rows })
+}
+
+/// Turns a decision about an item that is gone into what is to be written. `None`: it was never linked.
+pub(super) fn plan_gone(seen: Seen, step: Step) -> Option<Planned> {
+    let event = seen.at()?;
+    let applied = match step {
+        Step::Remove => Applied::Remove(Remove { event, clash: None }),
+        Step::Recreate(met) => Applied::Touch(Touch { event, clash: Some(clash(&seen, met, None)) }),
+        _ => Applied::Touch(Touch { event, clash: None }),
+    };
+    // An intent that wants it gone has its will; one that wants it there creates it anew.
+    let clear = seen.intent.clone().filter(|intent| intent.want == Want::Gone).map(|intent| (event.0, intent));
+    let rows =
+        Rows { version: seen.version, old: seen.linked, replaced: None, link: NewLink::Gone, clear, octets: None };
+    Some(Planned { applied, rows })
+}
+
+impl Planned {
+    /// Whether the event leaves the source.
+    pub(super) fn removes(&self) -> bool {
+        matches!(self.applied, Applied::Remove(_))
+    }
+}
+
+impl Engine {
+    /// Commits planned steps and `also` in one go.
+    pub(super) async fn commit(
+        &self,
+        target: &Target,
+        planned: Vec<Planned>,
+        also: Batch,
+    ) -> Result<(), crate::calendar::PutError> {
+        let (applied, rows): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.applied, p.rows)).unzip();
+        if applied.is_empty() && also.is_empty() {
+            return Ok(());
+        }
+        let write = |outcomes: &[Outcome], batch: &mut Batch| {
+            batch.merge(also);
+            for (rows, outcome) in rows.iter().zip(outcomes) {
+                self.put_rows(target, rows, outcome, batch);
+            }
+        };
+        self.calendars.apply(&target.source.user, &target.source.id, applied, write).await.map(drop)
+    }
+
+    fn put_rows(&self, target: &Target, rows: &Rows, outcome: &Outcome, batch: &mut Batch) {
+        let (source, now) = (&target.source.id, self.clock.now());
+        let written = match outcome {
+            Outcome::Written(written) => written,
+            Outcome::Refused(refusal) => {
+                let row = Quarantined {
+                    tag: rows.version.tag.clone(),
+                    why: refusal.to_string(),
+                    octets: rows.octets.clone(),
+                    since: now,
+                };
+                record::quarantine(batch, source, &rows.version.id, &row);
+                return;
+            }
+        };
+        if let Some((event, intent)) = &rows.clear {
+            self.calendars.clear_intent_into(batch, source, *event, intent);
+        }
+        if let Some(replaced) = &rows.replaced {
+            record::drop_link(batch, source, replaced);
+        }
+        let tag = rows.version.tag.clone();
+        let link = match (&rows.link, &rows.old) {
+            (NewLink::Gone, Some(old)) => return record::drop_link(batch, source, old),
+            (NewLink::Gone, None) => return record::release(batch, source, &rows.version.id),
+            (NewLink::Same, Some(old)) => Link { tag, ..old.link.clone() },
+            (NewLink::Same, None) => return,
+            (NewLink::Agreed { meaning, how }, _) => {
+                let base = base(*how, written.revision, rows.octets.clone());
+                Link { event: written.event, tag, meaning: *meaning, base, at: now }
+            }
+        };
+        let linked = Linked { remote: rows.version.id.clone(), link };
+        record::put_link(batch, source, &linked, rows.old.as_ref().map(|old| &old.link));
+    }
+}
+
+fn base(how: Agreed, revision: u64, octets: Option<Bytes>) -> BaseContent {
+    match (how, octets) {
+        (Agreed::Theirs, Some(octets)) => BaseContent::Octets { octets, opposite: Some(revision) },
+        (Agreed::Overruled, Some(octets)) => BaseContent::Octets { octets, opposite: None },
+        _ => BaseContent::Revision(revision),
+    }
+}
+
+fn upsert(seen: &Seen, object: Object, follow: Follow, clash: Option<Clash>) -> Applied {
+    Applied::Upsert(Upsert { event: seen.at(), name_hint: name_hint(&seen.version.id), object, follow, clash })
+}
+
+fn clash(seen: &Seen, met: Met, theirs: Option<&Object>) -> Clash {
+    let base = seen.linked.as_ref().and_then(|linked| match linked.link.base {
+        BaseContent::Revision(number) => Some(number),
+        BaseContent::Octets { opposite, .. } => opposite,
+    });
+    let is_here = matches!(seen.here, Here::Member { .. } | Here::Elsewhere(_));
+    let ours = match &seen.event {
+        Some((_, row)) if is_here => Side::Revision(row.revision),
+        _ => Side::Gone,
+    };
+    Clash {
+        kind: met.kind,
+        base,
+        ours,
+        theirs: theirs.map_or(Side::Gone, |object| Side::Content(object.clone())),
+        properties: met.properties,
+        decision: met.decision,
+        rule: met.rule.to_owned(),
+    }
+}
+
+/// The name an item would like to have here: the last segment of its own, where that is a name at all.
+fn name_hint(remote: &RemoteId) -> Option<ResourceName> {
+    let last = remote.as_str().trim_end_matches('/').rsplit('/').next()?;
+    let name = percent_encoding::percent_decode_str(last).decode_utf8().ok()?;
+    name.parse().ok()
+}
+
+/// Notes an item that can't be taken in.
+pub(super) fn quarantined(
+    why: &str,
+    tag: Option<RemoteTag>,
+    octets: Option<Bytes>,
+    now: jiff::Timestamp,
+) -> Quarantined {
+    Quarantined { tag, why: why.to_owned(), octets, since: now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_keeps_its_last_segment_as_a_name() {
+        let hint = |text: &str| name_hint(&RemoteId::new(text)).map(|name| name.to_string());
+        assert_eq!(hint("/ana/work/a%20b.ics").as_deref(), Some("a b.ics"));
+        assert_eq!(hint("/ana/work/a%2Fb.ics"), None);
+        assert_eq!(hint("abc").as_deref(), Some("abc"));
+    }
+
+    #[test]
+    fn an_overruled_copy_is_not_measured_against() {
+        let octets = Some(Bytes::from_static(b"x"));
+        assert_eq!(base(Agreed::Ours, 3, octets.clone()), BaseContent::Revision(3));
+        let theirs = BaseContent::Octets { octets: Bytes::from_static(b"x"), opposite: Some(3) };
+        assert_eq!(base(Agreed::Theirs, 3, octets.clone()), theirs);
+        assert!(matches!(base(Agreed::Overruled, 3, octets), BaseContent::Octets { opposite: None, .. }));
+    }
+}

@@ -1,0 +1,411 @@
+//! Reading a source: what changed there since the last time, taken in page by page, the cursor with the last of it.
+//!
+//! Invariants: a cursor moves only in the commit that holds the last of what it covers; an item is deleted here
+//! only when its provider said so or a complete listing lacks it, and many at once only through the brake; what
+//! can't be taken in is quarantined and the rest goes on.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::SignedDuration;
+
+use super::attempts::Kind;
+use super::guard::{Brake, Proof, guard};
+use super::item::{self, Planned, Seen};
+use super::job::PullJob;
+use super::reconcile::{self, Remote};
+use super::record::{self, CURSORS, CursorRow, HELD, Held, Linked};
+use super::{Engine, Target};
+use crate::calendar::PutError;
+use crate::ical::Object;
+use crate::provider::{Cursor, Fault, Item, Position, RemoteId, Then, Version};
+use crate::store::{Batch, StoreError};
+
+/// Why a source could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PullError {
+    /// There is no such source any more, or it is not mirrored.
+    #[error("the source is not mirrored")]
+    NotMirrored,
+    /// The provider failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The calendar's rows could not be written.
+    #[error(transparent)]
+    Put(#[from] PutError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The account can't be worked with as it is stored.
+    #[error("{0}")]
+    Account(String),
+}
+
+/// Items that are committed together.
+const CHUNK: usize = 50;
+/// Pages that one round may have; more is a provider that never ends.
+const PAGES: usize = 10_000;
+/// How often a chunk is decided anew because somebody wrote meanwhile.
+const ATTEMPTS: usize = 5;
+/// For so long after a write, its absence from a listing is checked by asking for it.
+const LAG: SignedDuration = SignedDuration::from_mins(10);
+
+/// All that one round of changes said.
+struct Round {
+    items: Vec<Item>,
+    gone: Vec<RemoteId>,
+    complete: bool,
+    cursor: Cursor,
+}
+
+impl Engine {
+    /// Reads the source once.
+    pub(super) async fn pull(&self, job: &PullJob) -> Result<(), PullError> {
+        let target = self.target(&job.source).await?;
+        let known: HashMap<RemoteId, Linked> = record::links(&*self.store, &job.source)
+            .await?
+            .into_iter()
+            .map(|linked| (linked.remote.clone(), linked))
+            .collect();
+        let (round, compared) = self.round(&target, job.full).await?;
+        let mut gone: Vec<RemoteId> = round.gone.clone();
+        let proof = if round.complete { Proof::Absent } else { Proof::Told };
+        if round.complete {
+            gone.extend(self.absent(&target, &known, &round.items).await?);
+        }
+        let fresh = self.fresh(&target, &known, round.items).await?;
+        let gone = self.take_items(&target, fresh, gone).await?;
+        let mut also = Batch::new();
+        let deletions = self.deletions(&target, gone, (known.len(), proof), &mut also).await?;
+        let row = CursorRow { cursor: round.cursor, compared };
+        CURSORS.put(&mut also, &job.source, &row);
+        self.take_deletions(&target, deletions, also).await
+    }
+
+    /// One round of changes, all its pages. An expired cursor leads to a full listing, once.
+    async fn round(&self, target: &Target, full: bool) -> Result<(Round, jiff::Timestamp), PullError> {
+        let now = self.clock.now();
+        let row = CURSORS.get(&*self.store, &target.source.id).await?;
+        let is_held = HELD.get(&*self.store, &target.source.id).await?.is_some();
+        let row = row.filter(|row| !full && !is_held && now.duration_since(row.compared) < self.compare_every());
+        let Some(row) = row else { return Ok((self.pages(target, Position::Start).await?, now)) };
+        match self.pages(target, Position::After(row.cursor)).await {
+            Err(PullError::Fault(Fault::CursorExpired)) => Ok((self.pages(target, Position::Start).await?, now)),
+            // A provider that can only list has compared everything.
+            Ok(round) if round.complete => Ok((round, now)),
+            other => Ok((other?, row.compared)),
+        }
+    }
+
+    async fn pages(&self, target: &Target, from: Position) -> Result<Round, PullError> {
+        let (mut items, mut gone, mut complete) = (Vec::new(), Vec::new(), from == Position::Start);
+        let (mut position, mut tokens) = (from, HashSet::new());
+        for _ in 0..PAGES {
+            let page = target.provider.changes(&target.source.remote, &position).await?;
+            self.attempts.looked_at(&target.source.id, Kind::Pull, page.items.len());
+            items.extend(page.items);
+            gone.extend(page.gone);
+            complete = page.complete;
+            match page.then {
+                Then::Done(cursor) => return Ok(Round { items, gone, complete, cursor }),
+                Then::Next(token) if tokens.insert(token.0.clone()) => position = Position::Next(token),
+                Then::Next(_) => return Err(Fault::Garbled("the listing repeats itself without end".into()).into()),
+            }
+        }
+        let _ = complete;
+        Err(Fault::Garbled("the listing has no end".into()).into())
+    }
+
+    /// Linked items that a complete listing lacks. One that was written a moment ago is asked for by name.
+    async fn absent(
+        &self,
+        target: &Target,
+        known: &HashMap<RemoteId, Linked>,
+        items: &[Item],
+    ) -> Result<Vec<RemoteId>, PullError> {
+        let listed: HashSet<&RemoteId> = items.iter().map(Item::id).collect();
+        let mut absent = Vec::new();
+        for (remote, linked) in known.iter().filter(|(remote, _)| !listed.contains(remote)) {
+            let is_recent = self.clock.now().duration_since(linked.link.at) < LAG;
+            if !is_recent || self.is_gone(target, remote).await? {
+                absent.push(remote.clone());
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Whether the provider itself says that this one item is gone.
+    async fn is_gone(&self, target: &Target, remote: &RemoteId) -> Result<bool, PullError> {
+        match target.provider.fetch(&target.source.remote, std::slice::from_ref(remote)).await {
+            Err(Fault::Gone) => Ok(true),
+            Err(fault) => Err(fault.into()),
+            Ok(_) => Ok(false),
+        }
+    }
+
+    /// The items that have to be looked at: those with a tag that is neither linked nor quarantined.
+    async fn fresh(
+        &self,
+        target: &Target,
+        known: &HashMap<RemoteId, Linked>,
+        items: Vec<Item>,
+    ) -> Result<Vec<Item>, PullError> {
+        let quarantined: HashMap<_, _> =
+            record::quarantined(&*self.store, &target.source.id).await?.into_iter().collect();
+        let is_known = |item: &Item| {
+            let tag = item.tag();
+            tag.is_some()
+                && (known.get(item.id()).is_some_and(|linked| linked.link.tag.as_ref() == tag)
+                    || quarantined.get(item.id()).is_some_and(|row| row.tag.as_ref() == tag))
+        };
+        // Of several states of one item in a round, the last counts.
+        let mut last = HashMap::new();
+        for (index, item) in items.iter().enumerate() {
+            last.insert(item.id().clone(), index);
+        }
+        let latest = items.into_iter().enumerate().filter(|(index, item)| last.get(item.id()) == Some(index));
+        Ok(latest.map(|(_, item)| item).filter(|item| !is_known(item)).collect())
+    }
+
+    /// Takes in what is there. Returns what is gone, with those that turned out to be so on the way.
+    async fn take_items(
+        &self,
+        target: &Target,
+        items: Vec<Item>,
+        mut gone: Vec<RemoteId>,
+    ) -> Result<Vec<RemoteId>, PullError> {
+        let there: HashSet<RemoteId> = items.iter().map(|item| item.id().clone()).collect();
+        // An item that came back after it was deleted in the same round is there.
+        gone.retain(|remote| !there.contains(remote));
+        for chunk in items.chunks(CHUNK) {
+            let (full, missing) = self.contents(target, chunk).await?;
+            gone.extend(missing);
+            let departed: HashSet<RemoteId> = gone.iter().cloned().collect();
+            let mut rest = full;
+            while !rest.is_empty() {
+                rest = self.take_some(target, rest, &departed).await?;
+            }
+            self.attempts.looked_at(&target.source.id, Kind::Pull, 0);
+        }
+        Ok(gone)
+    }
+
+    /// The contents of a chunk, and which of its items are gone. What can't be had is quarantined.
+    async fn contents(
+        &self,
+        target: &Target,
+        chunk: &[Item],
+    ) -> Result<(Vec<(Version, Bytes)>, Vec<RemoteId>), PullError> {
+        let mut full: HashMap<RemoteId, (Version, Bytes)> = HashMap::new();
+        let keep = |full: &mut HashMap<_, _>, item: Item| {
+            if let Item::Full { version, object } = item {
+                full.insert(version.id.clone(), (version, object));
+            }
+        };
+        let mut wanted = Vec::new();
+        for item in chunk {
+            match item {
+                Item::Full { .. } => keep(&mut full, item.clone()),
+                Item::Stub { id, .. } => wanted.push(id.clone()),
+            }
+        }
+        if !wanted.is_empty() {
+            for item in target.provider.fetch(&target.source.remote, &wanted).await? {
+                keep(&mut full, item);
+            }
+        }
+        let (mut gone, mut quarantine) = (Vec::new(), Batch::new());
+        for item in chunk.iter().filter(|item| !full.contains_key(item.id())).cloned().collect::<Vec<_>>() {
+            match target.provider.fetch(&target.source.remote, std::slice::from_ref(item.id())).await {
+                Ok(found) if !found.is_empty() => found.into_iter().for_each(|found| keep(&mut full, found)),
+                Err(Fault::Gone) => gone.push(item.id().clone()),
+                Ok(_) => self.set_aside(target, &item, "the server lists it and does not give it", &mut quarantine),
+                Err(fault @ (Fault::Garbled(_) | Fault::Refused(_) | Fault::Forbidden(_))) => {
+                    self.set_aside(target, &item, &fault.to_string(), &mut quarantine);
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        if !quarantine.is_empty() {
+            self.store.commit(quarantine).await.map_err(PutError::from)?;
+        }
+        let order = chunk.iter().filter_map(|item| full.remove(item.id())).collect();
+        Ok((order, gone))
+    }
+
+    fn set_aside(&self, target: &Target, item: &Item, why: &str, batch: &mut Batch) {
+        let row = item::quarantined(why, item.tag().cloned(), None, self.clock.now());
+        record::quarantine(batch, &target.source.id, item.id(), &row);
+        tracing::warn!(source.id = %target.source.id, why, "a remote item is set aside");
+    }
+
+    /// Decides and commits as many items as can go together; returns those that touch an event twice, for later.
+    async fn take_some(
+        &self,
+        target: &Target,
+        items: Vec<(Version, Bytes)>,
+        gone: &HashSet<RemoteId>,
+    ) -> Result<Vec<(Version, Bytes)>, PullError> {
+        for attempt in 1.. {
+            let (mut planned, mut later, mut also) = (Vec::new(), Vec::new(), Batch::new());
+            let mut uids = HashSet::new();
+            for (version, octets) in items.clone() {
+                match Object::parse(octets.clone()) {
+                    Ok(object) if !uids.insert(object.uid().to_owned()) => later.push((version, octets)),
+                    Ok(object) => match self.plan(target, version, object, gone).await? {
+                        Plan::Do(plan) => planned.push(*plan),
+                        Plan::Nothing => {}
+                        Plan::SetAside(remote, row) => record::quarantine(&mut also, &target.source.id, &remote, &row),
+                    },
+                    Err(error) => {
+                        let row = item::quarantined(&error.to_string(), version.tag, Some(octets), self.clock.now());
+                        record::quarantine(&mut also, &target.source.id, &version.id, &row);
+                        tracing::warn!(source.id = %target.source.id, why = %error, "a remote item can't be read");
+                    }
+                }
+            }
+            match self.commit(target, planned, also).await {
+                Ok(()) => return Ok(later),
+                Err(PutError::Stale) if attempt < ATTEMPTS => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(PutError::Stale.into())
+    }
+
+    /// Decides about one item that is there.
+    pub(super) async fn plan(
+        &self,
+        target: &Target,
+        version: Version,
+        object: Object,
+        gone: &HashSet<RemoteId>,
+    ) -> Result<Plan, PullError> {
+        let remote = Remote::of(object);
+        let seen: Seen = self.see(target, version, Some(remote.object.uid())).await?;
+        if let Some(other) = &seen.other
+            && !gone.contains(&other.remote)
+        {
+            let why = "the calendar has another item with this UID";
+            let octets = Some(remote.object.octets().clone());
+            let row = item::quarantined(why, seen.version.tag.clone(), octets, self.clock.now());
+            return Ok(Plan::SetAside(seen.version.id, Box::new(row)));
+        }
+        let step = reconcile::present(seen.known.as_ref(), &seen.here, &remote);
+        Ok(item::plan(seen, &remote, step).map_or(Plan::Nothing, |planned| Plan::Do(Box::new(planned))))
+    }
+
+    /// Which of the items that are gone really leave: the brake judges those that would delete something here.
+    async fn deletions(
+        &self,
+        target: &Target,
+        gone: Vec<RemoteId>,
+        (known, proof): (usize, Proof),
+        also: &mut Batch,
+    ) -> Result<Vec<RemoteId>, PullError> {
+        let source = &target.source.id;
+        let held = HELD.get(&*self.store, source).await?;
+        let mut deleting = Vec::new();
+        for remote in &gone {
+            let planned = self.plan_gone(target, remote).await?;
+            if planned.is_some_and(|planned| planned.removes()) {
+                deleting.push(remote.clone());
+            }
+        }
+        let brake = guard(deleting.len(), known, proof, &self.config.mass_delete_guard);
+        let is_second = held.is_some() && proof == Proof::Absent;
+        if brake == Brake::Open || (is_second && held.as_ref().is_some_and(|held| held.confirmed)) {
+            HELD.delete(also, source);
+            return Ok(gone);
+        }
+        let missing = if is_second { gone.clone() } else { self.second_opinion(target, gone).await? };
+        if brake == Brake::Verify {
+            HELD.delete(also, source);
+            return Ok(missing);
+        }
+        let deleting: HashSet<RemoteId> = deleting.into_iter().collect();
+        let (braked, go): (Vec<_>, Vec<_>) = missing.into_iter().partition(|remote| deleting.contains(remote));
+        if guard(braked.len(), known, proof, &self.config.mass_delete_guard) == Brake::Open {
+            HELD.delete(also, source);
+            return Ok(braked.into_iter().chain(go).collect());
+        }
+        let since = held.map_or_else(|| self.clock.now(), |held| held.since);
+        tracing::warn!(source.id = %source, held = braked.len(), known, "deletions are held until a person confirms them");
+        HELD.put(also, source, &Held { gone: braked, known: known as u64, since, confirmed: false });
+        Ok(go)
+    }
+
+    /// Those of `gone` that a second, complete listing lacks too.
+    async fn second_opinion(&self, target: &Target, gone: Vec<RemoteId>) -> Result<Vec<RemoteId>, PullError> {
+        let round = self.pages(target, Position::Start).await?;
+        if !round.complete {
+            return Ok(gone);
+        }
+        let listed: HashSet<RemoteId> = round.items.iter().map(|item| item.id().clone()).collect();
+        Ok(gone.into_iter().filter(|remote| !listed.contains(remote)).collect())
+    }
+
+    /// Decides about one item that is gone.
+    async fn plan_gone(&self, target: &Target, remote: &RemoteId) -> Result<Option<Planned>, PullError> {
+        let seen = self.see(target, Version { id: remote.clone(), tag: None }, None).await?;
+        if seen.linked.is_none() {
+            return Ok(None);
+        }
+        let step = reconcile::absent(&seen.here);
+        Ok(item::plan_gone(seen, step))
+    }
+
+    /// Commits deletions, the last of them with `also`, which holds the cursor.
+    async fn take_deletions(&self, target: &Target, gone: Vec<RemoteId>, also: Batch) -> Result<(), PullError> {
+        let mut chunks = gone.chunks(CHUNK).peekable();
+        let mut also = Some(also);
+        loop {
+            let chunk = chunks.next().unwrap_or_default();
+            let batch = if chunks.peek().is_none() { also.take() } else { None };
+            let is_last = batch.is_some();
+            self.take_gone(target, chunk, &batch.unwrap_or_default()).await?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn take_gone(&self, target: &Target, gone: &[RemoteId], also: &Batch) -> Result<(), PullError> {
+        for attempt in 1.. {
+            let (mut planned, mut batch) = (Vec::new(), also.clone());
+            for remote in gone {
+                match self.plan_gone(target, remote).await? {
+                    Some(plan) => planned.push(plan),
+                    None => record::release(&mut batch, &target.source.id, remote),
+                }
+            }
+            match self.commit(target, planned, batch).await {
+                Ok(()) => return Ok(()),
+                Err(PutError::Stale) if attempt < ATTEMPTS => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(PutError::Stale.into())
+    }
+
+    fn compare_every(&self) -> SignedDuration {
+        SignedDuration::try_from(self.config.compare_interval).unwrap_or(SignedDuration::MAX)
+    }
+
+    /// A pause of about `around`, so that many accounts do not come at once.
+    pub(super) fn spread(&self, around: Duration) -> Duration {
+        let part = crate::entropy::number(&*self.entropy) % 1000;
+        around.mul_f64(0.9 + 0.2 * f64::from(u32::try_from(part).unwrap_or_default()) / 1000.0)
+    }
+}
+
+/// What is to be done about one item.
+pub(super) enum Plan {
+    /// This.
+    Do(Box<Planned>),
+    /// Nothing.
+    Nothing,
+    /// It can't be taken in.
+    SetAside(RemoteId, Box<record::Quarantined>),
+}

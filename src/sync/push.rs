@@ -1,0 +1,348 @@
+//! Writing to a source: every intent is looked at anew and whatever the present state asks for is done.
+//!
+//! Invariants: a create carries an identity that follows from the event, updates and deletions the tag of the base, so that
+//! doing it twice does it once; an intent is cleared only in the commit that notes what the provider holds, and
+//! only if nobody has wished again meanwhile; a race at the provider is merged here, never handed to the client.
+
+use std::collections::HashSet;
+
+use super::item;
+use super::job::{self, PullJob};
+use super::pull::{Plan, PullError};
+use super::record::{self, BaseContent, Link, Linked};
+use super::verdict::Verdict;
+use super::{Engine, Target, reconcile};
+use crate::calendar::{
+    Applied, Before, Clash, ConflictKind, Decision, EventRow, Intent, Mirror, PushJob, PutError, Touch,
+    Version as Side, Want,
+};
+use crate::ical::{self, Merged, Object};
+use crate::id::EventId;
+use crate::jobs::Priority;
+use crate::provider::{Fault, IdempotencyKey, Item, RemoteId, Stored, Version, Written};
+use crate::store::{Batch, CommitError};
+
+/// Rounds that one intent may take when the provider's side keeps moving.
+const ROUNDS: usize = 4;
+
+/// What a push has left to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pushed {
+    /// Some intents wait for something else: another source's, or a look at this one.
+    pub(super) waits: bool,
+}
+
+/// How one intent went.
+enum Done {
+    /// The provider holds what it should.
+    Settled,
+    /// It can't be done before something else has happened.
+    Waits,
+    /// The provider moved; look again.
+    Again,
+}
+
+/// One event on its way out.
+struct Outgoing {
+    event: EventId,
+    intent: Intent,
+    row: EventRow,
+    linked: Option<Linked>,
+    /// What is to be there; `None` if it is to be gone.
+    ours: Option<Object>,
+}
+
+impl Engine {
+    /// Works off the intents of a source, the oldest first.
+    pub(super) async fn push(&self, job: &PushJob) -> Result<Pushed, PullError> {
+        let target = self.target(&job.source).await?;
+        if target.mirror != Mirror::TwoWay {
+            return Err(PullError::NotMirrored);
+        }
+        let mut pushed = Pushed::default();
+        for (event, intent) in self.calendars.intents(&job.source).await? {
+            if let Some(first) = &intent.after
+                && self.calendars.intent(first, event).await?.is_some()
+            {
+                pushed.waits = true;
+                continue;
+            }
+            pushed.waits |= self.push_event(&target, event).await?;
+        }
+        Ok(pushed)
+    }
+
+    /// Brings one event's remote copy up to date. Whether that has to wait for something.
+    async fn push_event(&self, target: &Target, event: EventId) -> Result<bool, PullError> {
+        for _ in 0..ROUNDS {
+            let Some(outgoing) = self.outgoing(target, event).await? else { return Ok(false) };
+            let seq = outgoing.intent.seq;
+            match self.send(target, &outgoing).await {
+                Ok(Done::Settled) => {
+                    self.verdicts.tell(seq, Verdict::Accepted);
+                    self.attempts.looked_at(&target.source.id, super::attempts::Kind::Push, 1);
+                    return Ok(false);
+                }
+                Ok(Done::Waits) => return Ok(true),
+                Ok(Done::Again) => {}
+                Err(PullError::Fault(Fault::Refused(why) | Fault::Forbidden(why))) => {
+                    self.refused(target, &outgoing, &why).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // The provider keeps moving, or the client keeps writing; the intent stands and comes round again.
+        Ok(true)
+    }
+
+    async fn outgoing(&self, target: &Target, event: EventId) -> Result<Option<Outgoing>, PullError> {
+        let source = &target.source.id;
+        let Some(intent) = self.calendars.intent(source, event).await? else { return Ok(None) };
+        let linked = record::link_of(&*self.store, source, event).await?;
+        let Some(row) = self.calendars.event(&target.source.user, event).await? else {
+            let mut batch = Batch::new();
+            self.calendars.clear_intent_into(&mut batch, source, event, &intent);
+            self.store.commit(batch).await.map_err(PutError::from)?;
+            return Ok(None);
+        };
+        let is_member = row.is_alive() && row.member(&target.collection.name).is_some();
+        let ours = match intent.want {
+            Want::Live if is_member => self.calendars.current(&target.source.user, event).await?,
+            _ => None,
+        };
+        Ok(Some(Outgoing { event, intent, row, linked, ours }))
+    }
+
+    async fn send(&self, target: &Target, out: &Outgoing) -> Result<Done, PullError> {
+        match (&out.ours, &out.linked) {
+            (Some(ours), None) => self.create(target, out, ours).await,
+            (Some(ours), Some(linked)) => self.update(target, out, (ours, linked)).await,
+            (None, Some(linked)) => self.delete(target, out, linked).await,
+            (None, None) => self.note(target, out, None).await,
+        }
+    }
+
+    async fn create(&self, target: &Target, out: &Outgoing, ours: &Object) -> Result<Done, PullError> {
+        let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
+        match target.provider.create(&target.source.remote, &key, ours).await {
+            Ok(written) => self.note(target, out, Some(self.link(out, ours, ours, &written))).await,
+            // Ours of a try whose answer was lost, or somebody else's: its content tells.
+            Err(Fault::Exists(Some(version))) => self.look(target, &version.id).await,
+            Err(Fault::Exists(None)) => {
+                let source = target.source.id.clone();
+                let job = PullJob {
+                    user: target.source.user.clone(),
+                    account: target.source.account.clone(),
+                    source,
+                    full: true,
+                };
+                let wish = job.wish(self.clock.now(), Priority::High);
+                self.queue.enqueue(wish).await.map_err(|error| PullError::Account(error.to_string()))?;
+                Ok(Done::Waits)
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    async fn update(
+        &self,
+        target: &Target,
+        out: &Outgoing,
+        (ours, linked): (&Object, &Linked),
+    ) -> Result<Done, PullError> {
+        let sent = self.to_send(target, linked, ours).await?;
+        if ical::meaning(&sent) == linked.link.meaning {
+            let base = match linked.link.meaning == ical::meaning(ours) {
+                true => BaseContent::Revision(out.row.revision),
+                false => linked.link.base.clone(),
+            };
+            let link = Linked { remote: linked.remote.clone(), link: Link { base, ..linked.link.clone() } };
+            return self.note(target, out, Some(link)).await;
+        }
+        match target.provider.update(&target.source.remote, &linked.version(), &sent).await {
+            Ok(written) => self.note(target, out, Some(self.link(out, ours, &sent, &written))).await,
+            Err(Fault::Changed | Fault::Gone) => self.look(target, &linked.remote).await,
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    async fn delete(&self, target: &Target, out: &Outgoing, linked: &Linked) -> Result<Done, PullError> {
+        match target.provider.delete(&target.source.remote, &linked.version()).await {
+            Ok(()) | Err(Fault::Gone) => self.note(target, out, None).await,
+            Err(Fault::Changed) => self.look(target, &linked.remote).await,
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// What is to be sent where the provider's copy was never quite ours: its own, with our changes carried over.
+    async fn to_send(&self, target: &Target, linked: &Linked, ours: &Object) -> Result<Object, PullError> {
+        let BaseContent::Octets { octets, opposite: Some(revision) } = &linked.link.base else {
+            return Ok(ours.clone());
+        };
+        let before = self.calendars.octets(&target.source.user, linked.link.event, *revision).await?;
+        let before = before.and_then(|octets| Object::parse(octets).ok());
+        let (Some(before), Ok(theirs)) = (before, Object::parse(octets.clone())) else { return Ok(ours.clone()) };
+        Ok(match ical::merge(&before, ours, &theirs) {
+            Merged::Clean(merged) => merged,
+            Merged::Clash { ours_wins, .. } => ours_wins,
+        })
+    }
+
+    /// The link after a write of `sent`, which stands for `ours`.
+    fn link(&self, out: &Outgoing, ours: &Object, sent: &Object, written: &Written) -> Linked {
+        let stored = match &written.stored {
+            Stored::AsSent => Some(sent.clone()),
+            Stored::Different(octets) => Object::parse(octets.clone()).ok(),
+        };
+        // What came back can't be read: without a tag the next look reads it again, and sets it aside.
+        let tag = if stored.is_some() { written.version.tag.clone() } else { None };
+        let stored = stored.unwrap_or_else(|| sent.clone());
+        let meaning = ical::meaning(&stored);
+        let base = if meaning == ical::meaning(ours) {
+            BaseContent::Revision(out.row.revision)
+        } else {
+            BaseContent::Octets { octets: stored.octets().clone(), opposite: Some(out.row.revision) }
+        };
+        let link = Link { event: out.event, tag, meaning, base, at: self.clock.now() };
+        Linked { remote: written.version.id.clone(), link }
+    }
+
+    /// Notes what the provider holds, and clears the intent unless somebody has wished again.
+    async fn note(&self, target: &Target, out: &Outgoing, link: Option<Linked>) -> Result<Done, PullError> {
+        let source = &target.source.id;
+        let rows = |batch: &mut Batch| match (&link, &out.linked) {
+            (Some(link), old) => {
+                if let Some(old) = old.as_ref().filter(|old| old.remote != link.remote) {
+                    record::drop_link(batch, source, old);
+                    record::put_link(batch, source, link, None);
+                } else {
+                    record::put_link(batch, source, link, old.as_ref().map(|old| &old.link));
+                }
+            }
+            (None, Some(old)) => record::drop_link(batch, source, old),
+            (None, None) => {}
+        };
+        let mut batch = Batch::new();
+        self.calendars.clear_intent_into(&mut batch, source, out.event, &out.intent);
+        rows(&mut batch);
+        match self.store.commit(batch).await {
+            Ok(_) => Ok(Done::Settled),
+            Err(CommitError::Store(error)) => Err(error.into()),
+            Err(CommitError::Stale(_)) => {
+                let mut batch = Batch::new();
+                rows(&mut batch);
+                self.store.commit(batch).await.map_err(PutError::from)?;
+                Ok(Done::Again)
+            }
+        }
+    }
+
+    /// Looks at one remote item and takes in what is found, as a pull would.
+    async fn look(&self, target: &Target, remote: &RemoteId) -> Result<Done, PullError> {
+        let found = target.provider.fetch(&target.source.remote, std::slice::from_ref(remote)).await;
+        let full = match found {
+            Ok(items) => items.into_iter().find_map(|item| match item {
+                Item::Full { version, object } => Some((version, object)),
+                Item::Stub { .. } => None,
+            }),
+            Err(Fault::Gone) => {
+                let seen = self.see(target, Version { id: remote.clone(), tag: None }, None).await?;
+                let step = reconcile::absent(&seen.here);
+                let planned = item::plan_gone(seen, step).into_iter().collect();
+                return self.moved(self.commit(target, planned, Batch::new()).await);
+            }
+            Err(fault) => return Err(fault.into()),
+        };
+        let Some((version, octets)) = full else {
+            return Err(Fault::Garbled("the server says that the object changed and does not give it".into()).into());
+        };
+        let object = Object::parse(octets).map_err(|error| Fault::Garbled(error.to_string()))?;
+        match self.plan(target, version, object, &HashSet::new()).await? {
+            Plan::Do(planned) => self.moved(self.commit(target, vec![*planned], Batch::new()).await),
+            Plan::Nothing => Ok(Done::Again),
+            Plan::SetAside(remote, row) => {
+                let mut batch = Batch::new();
+                record::quarantine(&mut batch, &target.source.id, &remote, &row);
+                self.store.commit(batch).await.map_err(PutError::from)?;
+                Ok(Done::Waits)
+            }
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a step of the engine")]
+    fn moved(&self, committed: Result<(), PutError>) -> Result<Done, PullError> {
+        match committed {
+            Ok(()) | Err(PutError::Stale) => Ok(Done::Again),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The provider refuses it for good. Somebody who still waits is told, and what was before is again; else a
+    /// conflict says so and the version is kept. A deletion that is refused is undone either way.
+    async fn refused(&self, target: &Target, out: &Outgoing, why: &str) -> Result<(), PullError> {
+        let (source, user) = (&target.source.id, &target.source.user);
+        let is_awaited = self.verdicts.is_awaited(out.intent.seq);
+        let mut also = Batch::new();
+        self.calendars.clear_intent_into(&mut also, source, out.event, &out.intent);
+        let base = out.linked.as_ref().and_then(|linked| match linked.link.base {
+            BaseContent::Revision(number) => Some(number),
+            BaseContent::Octets { opposite, .. } => opposite,
+        });
+        let undo = match (&out.linked, base, &out.ours) {
+            (None, _, _) => Some(Before::Absent),
+            (Some(_), Some(revision), _) => Some(Before::Revision(revision)),
+            (Some(_), None, None) => Some(Before::Revision(out.row.revision)),
+            (Some(_), None, Some(_)) => None,
+        };
+        let committed = match undo {
+            Some(before) if is_awaited || out.ours.is_none() => {
+                self.calendars.revert(user, (out.event, out.row.generation), before, source, also).await.map(drop)
+            }
+            _ => self.record_refusal(target, out, base, why, also).await,
+        };
+        match committed {
+            Ok(()) => {
+                tracing::warn!(source.id = %source, is_awaited, "the provider refuses a change for good");
+                self.verdicts.tell(out.intent.seq, Verdict::Refused(why.to_owned()));
+                Ok(())
+            }
+            // Written again meanwhile: the newer version gets its own verdict.
+            Err(PutError::Stale) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn record_refusal(
+        &self,
+        target: &Target,
+        out: &Outgoing,
+        base: Option<u64>,
+        why: &str,
+        also: Batch,
+    ) -> Result<(), PutError> {
+        let clash = Clash {
+            kind: ConflictKind::Refused,
+            base,
+            ours: Side::Revision(out.row.revision),
+            theirs: base.map_or(Side::Gone, Side::Revision),
+            properties: Vec::new(),
+            decision: Decision::Open,
+            rule: why.to_owned(),
+        };
+        let touch = Applied::Touch(Touch { event: (out.event, out.row.generation), clash: Some(clash) });
+        let write = |_: &[crate::calendar::Outcome], batch: &mut Batch| {
+            batch.merge(also);
+        };
+        self.calendars.apply(&target.source.user, &target.source.id, vec![touch], write).await.map(drop)
+    }
+
+    /// The wish that the intents of a source be worked off.
+    pub(super) fn push_wish(&self, target: &Target) -> crate::jobs::NewJob {
+        let payload = PushJob {
+            user: target.source.user.clone(),
+            account: target.source.account.clone(),
+            source: target.source.id.clone(),
+        };
+        job::push(&payload, self.clock.now(), Priority::High)
+    }
+}

@@ -1,0 +1,160 @@
+//! Who does the work: leases jobs, runs them side by side over accounts, one after the other within one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Engine;
+use super::attempts::Kind;
+use super::job::{self, DISCOVER, PULL, PUSH, PullJob};
+use super::pull::PullError;
+use crate::calendar::PushJob;
+use crate::clock::Clock;
+use crate::id::AccountId;
+use crate::jobs::{Leased, Outcome, Priority, Queue};
+use crate::provider::Fault;
+
+/// How long to stay away from a queue that can't be read.
+const QUEUE_TROUBLE: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Works until `stop` says so; then ends what runs, within the grace of whoever drops this future.
+    pub async fn work(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        if let Err(error) = self.ensure_jobs().await {
+            tracing::error!(%error, "the jobs of the accounts could not be looked through; the next start does it again");
+        }
+        let mut running = JoinSet::new();
+        while !*stop.borrow() {
+            while running.try_join_next().is_some() {}
+            if running.len() >= self.config.workers {
+                let done = running.join_next();
+                drop(select(Box::pin(done), Box::pin(stop.changed())).await);
+                continue;
+            }
+            match self.queue.lease("sync").await {
+                Ok(Some(leased)) => {
+                    let engine = Arc::clone(&self);
+                    running.spawn(async move { engine.run_leased(leased).await });
+                }
+                Ok(None) => {
+                    let work = self.queue.wait_for_work().map(|_| ());
+                    drop(select(Box::pin(work), Box::pin(stop.changed())).await);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the queue could not be read");
+                    drop(select(self.clock.sleep(QUEUE_TROUBLE), Box::pin(stop.changed())).await);
+                }
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Runs one job and tells the queue how it went; a lease that is lost meanwhile ends the run.
+    async fn run_leased(&self, mut leased: Leased) {
+        let kind = leased.kind.clone();
+        let run = Box::pin(self.run_job(leased.kind.as_str().to_owned(), leased.payload.clone()));
+        let id = leased.id;
+        let ended = match select(run, Box::pin(keep(&*self.queue, &*self.clock, &mut leased))).await {
+            Either::Left((outcome, _)) => Some(outcome),
+            Either::Right(_) => None,
+        };
+        let Some(outcome) = ended else {
+            tracing::warn!(job.kind = %kind, job.id = %id, "the lease was lost; somebody else goes on");
+            return;
+        };
+        if let Err(error) = self.queue.finish(&leased, outcome).await {
+            tracing::warn!(%error, job.kind = %kind, job.id = %leased.id, "the end of a job could not be noted; it runs again");
+        }
+    }
+
+    async fn run_job(&self, kind: String, payload: Vec<u8>) -> Outcome {
+        let unreadable = || Outcome::Dead { why: "its record can't be read".to_owned() };
+        if kind == PULL.as_str() {
+            match PullJob::read(&payload) {
+                Some(job) => self.run_pull(&job).await,
+                None => unreadable(),
+            }
+        } else if kind == PUSH.as_str() {
+            match PushJob::read(&payload) {
+                Some(job) => self.run_push(&job).await,
+                None => unreadable(),
+            }
+        } else if kind == DISCOVER.as_str() {
+            match job::discovered(&payload) {
+                Some(account) => self.run_discover(&account).await,
+                None => unreadable(),
+            }
+        } else {
+            Outcome::Dead { why: format!("this version knows no job `{kind}`") }
+        }
+    }
+
+    async fn run_pull(&self, job: &PullJob) -> Outcome {
+        self.attempts.begin(&job.source, Kind::Pull);
+        let result = self.pull(job).await;
+        self.attempts.end(&job.source, Kind::Pull, result.as_ref().err().map(ToString::to_string));
+        match result {
+            Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.poll_interval)) },
+            Err(PullError::NotMirrored) => Outcome::Done,
+            Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,
+            Err(error) => Outcome::Retry { after: None, why: error.to_string() },
+        }
+    }
+
+    async fn run_push(&self, job: &PushJob) -> Outcome {
+        self.attempts.begin(&job.source, Kind::Push);
+        let result = self.push(job).await;
+        self.attempts.end(&job.source, Kind::Push, result.as_ref().err().map(ToString::to_string));
+        match result {
+            Ok(pushed) if pushed.waits => Outcome::Again { at: job::after(self.clock.now(), self.config.move_wait) },
+            Ok(_) | Err(PullError::NotMirrored) => Outcome::Done,
+            Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,
+            Err(error) => Outcome::Retry { after: None, why: error.to_string() },
+        }
+    }
+
+    async fn run_discover(&self, account: &AccountId) -> Outcome {
+        match self.discover(account).await {
+            Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.discover_interval)) },
+            Err(PullError::NotMirrored) => Outcome::Done,
+            Err(PullError::Fault(fault)) => self.failed(account, &fault).await,
+            Err(error) => Outcome::Retry { after: None, why: error.to_string() },
+        }
+    }
+
+    /// What a fault of the provider means for the account beyond the job.
+    async fn failed(&self, account: &AccountId, fault: &Fault) -> Outcome {
+        let now = self.clock.now();
+        match fault {
+            Fault::Unauthorized(why) => {
+                if let Err(error) = self.accounts.needs_sign_in(account, why).await {
+                    tracing::error!(%error, account.id = %account, "the account's state could not be noted");
+                }
+            }
+            Fault::CalendarGone | Fault::Forbidden(_) => {
+                if let Err(error) = self.queue.enqueue(job::discover(account, now, Priority::Medium)).await {
+                    tracing::error!(%error, account.id = %account, "a look at the account's calendars could not be queued");
+                }
+            }
+            _ => {}
+        }
+        job::outcome(fault, now, self.config.poll_interval)
+    }
+}
+
+/// Renews the lease for as long as it can; returns when it is lost.
+async fn keep(queue: &Queue, clock: &dyn Clock, leased: &mut Leased) {
+    loop {
+        let left = leased.until.duration_since(clock.now());
+        let pause = Duration::try_from(left).unwrap_or_default() / 3;
+        clock.sleep(pause.max(Duration::from_millis(100))).await;
+        if let Err(error) = queue.renew(leased).await {
+            tracing::debug!(%error, job.id = %leased.id, "a lease could not be renewed");
+            return;
+        }
+    }
+}

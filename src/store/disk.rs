@@ -31,7 +31,7 @@ const GROUP_OCTETS: usize = 4 << 20;
 const SHORT: usize = 64;
 /// Below this much free space commits are refused, so that the engine itself never meets a full disk, and
 /// recovery after a crash still has room.
-const RESERVE: u64 = 32 << 20;
+const RESERVE: u64 = 16 << 20;
 
 pub(super) struct Disk<E> {
     shared: Arc<Shared<E>>,
@@ -40,11 +40,17 @@ pub(super) struct Disk<E> {
 }
 
 struct Shared<E> {
-    /// `None` once closed, or while it cannot be opened again after a failed write.
-    engine: RwLock<Option<E>>,
+    engine: RwLock<State<E>>,
     epoch: String,
     folder: PathBuf,
     wakes: Wakes,
+}
+
+enum State<E> {
+    Open(E),
+    /// It could not be opened again after a failed write, yet.
+    Away,
+    Closed,
 }
 
 enum Ask {
@@ -58,7 +64,7 @@ impl<E: Engine> Disk<E> {
         let (queue, asked) = mpsc::channel(QUEUE);
         let Home { engine, epoch, folder, commits, mark, lock } = home;
         let wakes = Wakes::default();
-        let shared = Arc::new(Shared { engine: RwLock::new(Some(engine)), epoch, folder, wakes });
+        let shared = Arc::new(Shared { engine: RwLock::new(State::Open(engine)), epoch, folder, wakes });
         let writer = Writer { shared: Arc::clone(&shared), cache, commits, mark, observer, broken: false, _lock: lock };
         let thread = std::thread::Builder::new().name(format!("store-{}", E::NAME)).spawn(|| writer.run(asked))?;
         Ok(Self { shared, queue, writer: Mutex::new(Some(thread)) })
@@ -93,9 +99,16 @@ fn checked(rows: Vec<(Key, Bytes)>) -> Result<Vec<(Key, Bytes)>, StoreError> {
 
 impl<E: Engine> Shared<E> {
     fn read<T>(&self, work: impl FnOnce(&E) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
-        let engine = engine.as_ref().ok_or_else(StoreError::closed)?;
-        guarded(|| work(engine))
+        match &*self.engine.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Open(engine) => guarded(|| work(engine)),
+            State::Away => Err(StoreError::failed("the store could not be opened again after a failed write")),
+            State::Closed => Err(StoreError::closed()),
+        }
+    }
+
+    /// Puts `state` in the place of what was, and lets that go.
+    fn set(&self, state: State<E>) {
+        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
@@ -234,14 +247,14 @@ impl<E: Engine> Writer<E> {
             self.commit(waiting, octets);
             if let Some(answer) = closing {
                 asked.close();
-                drop(self.shared.engine.write().unwrap_or_else(PoisonError::into_inner).take());
+                self.shared.set(State::Closed);
                 drop(self);
                 // Whoever closed may be gone.
                 let _gone = answer.send(()).is_err();
                 return;
             }
         }
-        drop(self.shared.engine.write().unwrap_or_else(PoisonError::into_inner).take());
+        self.shared.set(State::Closed);
     }
 
     fn commit(&mut self, waiting: Vec<(Batch, Answer)>, octets: usize) {
@@ -282,12 +295,11 @@ impl<E: Engine> Writer<E> {
         if !self.broken {
             return Ok(());
         }
-        let mut engine = self.shared.engine.write().unwrap_or_else(PoisonError::into_inner);
         // Two must not have the files open at once.
-        drop(engine.take());
+        self.shared.set(State::Away);
         let opened = guarded(|| E::open(&self.shared.folder, self.cache))?;
         self.commits = folder::commits(&opened)?;
-        *engine = Some(opened);
+        self.shared.set(State::Open(opened));
         self.broken = false;
         Ok(())
     }

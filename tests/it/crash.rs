@@ -14,7 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use lineartime::clock::SystemClock;
 use lineartime::entropy::{self, Entropy, OsEntropy, SeededEntropy};
-use lineartime::store::{self, Batch, Config, EngineKind, Expect, Key, KeyRange, Store, SyncObserver, TableId};
+use lineartime::store::{
+    self, Batch, CommitError, Config, EngineKind, Expect, Key, KeyRange, Store, SyncObserver, TableId,
+};
 
 use crate::store::{ON_DISK, open};
 
@@ -23,6 +25,7 @@ const WRITERS: u64 = 4;
 const ROWS: TableId = TableId(200);
 const LOG: TableId = TableId(201);
 const COUNTER: TableId = TableId(202);
+const FILLING: TableId = TableId(203);
 
 /// The batch that writer `writer` commits as its `nth`: three rows that must agree, and a line in the log.
 fn batch(writer: u64, nth: u64) -> Batch {
@@ -291,4 +294,69 @@ fn a_power_cut_loses_nothing_that_was_synced() {
             }
         }
     }
+}
+
+/// Writes until the disk is full (here: until files may not grow), then reads all, then gets room and goes on.
+#[test]
+#[ignore = "the part of the process whose disk fills up; run by the tests here"]
+fn child_that_fills_the_disk() {
+    let Some(path) = std::env::var_os("LINEARTIME_CRASH_PATH") else { return };
+    let engine = if path.to_string_lossy().ends_with("sled") { EngineKind::Sled } else { EngineKind::Redb };
+    block_on(async {
+        let store = open(engine, Path::new(&path)).unwrap();
+        let mut acknowledged = 0;
+        let error = loop {
+            let mut filling = batch(0, acknowledged + 1);
+            filling.put(Key::new(FILLING, &acknowledged), vec![7; 40_000].into());
+            match store.commit(filling).await {
+                Ok(_) => acknowledged += 1,
+                Err(error) => break error,
+            }
+            assert!(acknowledged < 2_000, "it was never full");
+        };
+        assert!(matches!(&error, CommitError::Store(error) if error.is_full()), "{error:?}");
+        assert_eq!(last_of(&*store, 0).await, acknowledged, "reads go on, and show what was acknowledged");
+        let pid = std::process::id().to_string();
+        let room = Command::new("prlimit").args(["--fsize=unlimited", "--pid", &pid]).status();
+        if room.is_ok_and(|status| status.success()) {
+            let next = last_of(&*store, 0).await + 1;
+            // The first commit after the failure opens the engine anew and may learn that the failed one is there.
+            if store.commit(batch(0, next)).await.is_err() {
+                store.commit(batch(0, last_of(&*store, 0).await + 1)).await.unwrap();
+            }
+            acknowledged = last_of(&*store, 0).await;
+        }
+        println!("full {acknowledged} end");
+        store.close().await.unwrap();
+    });
+}
+
+fn survives_a_full_disk(engine: EngineKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(engine.as_str());
+    let program = std::env::current_exe().unwrap();
+    // The signal must be ignored, as a server's would be, for the write to fail instead.
+    let script =
+        "trap '' XFSZ; ulimit -S -f 12000; exec \"$0\" crash::child_that_fills_the_disk --exact --ignored --nocapture";
+    let output =
+        Command::new("bash").arg("-c").arg(script).arg(program).env("LINEARTIME_CRASH_PATH", &path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let told = text.split("full ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let acknowledged = BTreeMap::from([(0, told.parse().unwrap())]);
+    block_on(async {
+        let store = open(engine, &path).unwrap();
+        check(&*store, &acknowledged).await;
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn sled_survives_a_full_disk() {
+    survives_a_full_disk(EngineKind::Sled);
+}
+
+#[test]
+fn redb_survives_a_full_disk() {
+    survives_a_full_disk(EngineKind::Redb);
 }

@@ -1,1 +1,240 @@
-//! (in building)
+//! The command line: reads what is asked, has it done where the store is, prints what comes of it.
+//!
+//! Exit status: 0 done, 1 failed with one line on stderr, 2 wrong usage. With `--json` stdout holds one document and
+//! nothing else.
+
+pub(crate) mod admin;
+mod args;
+mod print;
+
+use std::io::{self, BufRead as _, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use self::admin::{Answer, Content, Failure, Password, Request, SourceChange};
+use self::args::{Account, AppPassword, Args, Command, Conflict, Job, Key, Mirror, Privacy, Provider, Source, User};
+use crate::app::{self, Gateway, socket};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Loaded};
+use crate::entropy::{Entropy, OsEntropy};
+
+/// Reads the process's arguments and does what they say.
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    let json = args.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the program can't start its threads: {error}")),
+    };
+    let done = runtime.block_on(perform(args));
+    // A worker that is still busy with what nobody waits for any more must not hold the process.
+    runtime.shutdown_background();
+    let printed = match done {
+        Ok(Some(answer)) => print::answer(&answer, json),
+        Ok(None) => Ok(()),
+        Err(Failure(why)) => return fail(&why),
+    };
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read as much as they wanted is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("stdout can't be written: {error}")),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("lineartime: {}", why.lines().collect::<Vec<_>>().join(" "));
+    ExitCode::FAILURE
+}
+
+async fn perform(args: Args) -> Result<Option<Answer>, Failure> {
+    let command = args.command.unwrap_or(Command::Serve);
+    if matches!(command, Command::Version) {
+        let version = env!("CARGO_PKG_VERSION");
+        let text = format!("lineartime {version}");
+        return Ok(Some(answer(json!({ "name": "lineartime", "version": version }), text)));
+    }
+    let loaded = Loaded::from_process(args.config.as_deref())?;
+    match command {
+        Command::Serve => {
+            app::serve(loaded.config).await?;
+            Ok(None)
+        }
+        Command::CheckConfig => Ok(Some(check(&loaded))),
+        Command::Restore { folder } => Ok(Some(restore(&loaded.config, &folder).await?)),
+        Command::Key(Key::Rotate) => {
+            Err(Failure("rotating the master key is not in this version; the present key stays valid".to_owned()))
+        }
+        Command::Export { zip: true, .. } => {
+            Err(Failure("--zip is not in this version; without it one iCalendar file is written".to_owned()))
+        }
+        Command::Status { ready: true, .. } => Ok(Some(ready(&loaded.config).await?)),
+        other => {
+            let request = request(other)?;
+            Ok(Some(manage(loaded.config, request).await?))
+        }
+    }
+}
+
+/// Through the server if one runs, else here.
+async fn manage(config: Config, request: Request) -> Result<Answer, Failure> {
+    let progress = print::listener();
+    if let Some(answer) = socket::ask(&app::socket_path(&config), &request, &progress).await {
+        return answer;
+    }
+    let gateway = Gateway::open(config).await?;
+    let answer = admin::execute(&gateway, request, &progress).await;
+    gateway.close().await?;
+    answer
+}
+
+async fn ready(config: &Config) -> Result<Answer, Failure> {
+    let path = app::socket_path(config);
+    match socket::ask(&path, &Request::Ready, &|_| {}).await {
+        Some(answer) => answer,
+        None => Err(Failure(format!("no server runs on {}", config.storage.path.display()))),
+    }
+}
+
+/// A server that runs has a store in use, so this never goes through it.
+async fn restore(config: &Config, folder: &Path) -> Result<Answer, Failure> {
+    if ready(config).await.is_ok() {
+        return Err(Failure("a server runs on this data folder; stop it, and restore into an empty one".to_owned()));
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+    let store = app::open_store(config, &clock, &entropy).await?;
+    let restored = admin::restore(config, &*store, folder).await;
+    store.close().await?;
+    restored
+}
+
+fn check(loaded: &Loaded) -> Answer {
+    let mut findings = app::notes(&loaded.config);
+    findings.extend(loaded.notes.iter().map(|note| admin::finding("environment", "warning", note, "")));
+    let file = loaded.file.as_ref().map(|file| file.display().to_string());
+    let read =
+        file.as_ref().map_or("no file; defaults and environment hold".to_owned(), |file| format!("{file} is read"));
+    findings.insert(0, admin::finding("config", "ok", &read, ""));
+    let text = findings.iter().map(admin::line).collect::<Vec<_>>().join("\n");
+    answer(Value::Array(findings), text)
+}
+
+fn answer(document: Value, text: String) -> Answer {
+    Answer { document, text: Some(text), notes: Vec::new() }
+}
+
+/// What is asked of whoever has the store. Files and passwords are read here, where the person is.
+fn request(command: Command) -> Result<Request, Failure> {
+    Ok(match command {
+        Command::User(user) => user_request(user)?,
+        Command::AppPassword(AppPassword::Add { user, label }) => Request::AppPasswordAdd { user, label },
+        Command::AppPassword(AppPassword::List { user }) => Request::AppPasswordList { user },
+        Command::AppPassword(AppPassword::Revoke { user, id }) => Request::AppPasswordRevoke { user, id },
+        Command::Account(account) => account_request(account)?,
+        Command::Source(source) => source_request(source),
+        Command::Sync { user, account, full, wait } => Request::Sync { user, account, full, wait },
+        Command::Status { user, .. } => Request::Status { user },
+        Command::Job(Job::List { dead }) => Request::JobList { dead },
+        Command::Job(Job::Retry { id: Some(id), .. }) => Request::JobRetry { id },
+        Command::Job(Job::Retry { id: None, .. }) => Request::JobRetryAllDead,
+        Command::Job(Job::Drop { id }) => Request::JobDrop { id },
+        Command::Conflict(Conflict::List { user }) => Request::ConflictList { user },
+        Command::History { user, uid } => Request::History { user, uid },
+        Command::RestoreEvent { user, uid, revision } => Request::RestoreEvent { user, uid, revision },
+        Command::Import { user, file, source } => Request::Import { user, source, content: read_file(&file)? },
+        Command::Export { user, source, .. } => Request::Export { user, source },
+        Command::Backup { folder } => Request::Backup { folder: absolute(folder)? },
+        Command::Doctor => Request::Doctor,
+        Command::Serve | Command::Restore { .. } | Command::Key(_) | Command::CheckConfig | Command::Version => {
+            return Err(Failure("this command runs here and not in the server".to_owned()));
+        }
+    })
+}
+
+fn user_request(user: User) -> Result<Request, Failure> {
+    Ok(match user {
+        User::Add { name, admin, .. } => Request::UserAdd { name, admin, password: password()? },
+        User::List => Request::UserList,
+        User::Passwd { name, .. } => Request::UserPasswd { name, password: password()? },
+        User::Remove { name, .. } => Request::UserRemove { name },
+    })
+}
+
+fn account_request(account: Account) -> Result<Request, Failure> {
+    let missing = |what: &str| Failure(format!("{what} is needed to connect a CalDAV account"));
+    Ok(match account {
+        Account::Add { user, provider: Provider::Caldav, url, username, password_stdin, label, .. } => {
+            let url = url.ok_or_else(|| missing("--url"))?;
+            let username = username.ok_or_else(|| missing("--username"))?;
+            if !password_stdin {
+                return Err(missing("--password-stdin"));
+            }
+            Request::AccountAdd { user, url, username, password: password()?, label }
+        }
+        Account::Add { provider, .. } => {
+            let name = match provider {
+                Provider::Icloud => "iCloud accounts are",
+                Provider::Ics => "ICS subscriptions are",
+                Provider::Google => "Google accounts are",
+                Provider::Microsoft => "Microsoft accounts are",
+                Provider::Caldav => "this is",
+            };
+            return Err(Failure(format!("{name} not in this version; --provider caldav is")));
+        }
+        Account::List { user } => Request::AccountList { user },
+        Account::Remove { user, id, .. } => Request::AccountRemove { user, id },
+        Account::Pause { user, id } => Request::AccountPause { user, id },
+        Account::Resume { user, id } => Request::AccountResume { user, id },
+    })
+}
+
+fn source_request(source: Source) -> Request {
+    use crate::calendar;
+    match source {
+        Source::List { user } => Request::SourceList { user },
+        Source::Set { user, id, mirror, default, color, name, privacy } => {
+            let mirror = mirror.map(|mirror| match mirror {
+                Mirror::TwoWay => calendar::Mirror::TwoWay,
+                Mirror::ReadOnly => calendar::Mirror::ReadOnly,
+                Mirror::Off => calendar::Mirror::Off,
+            });
+            let privacy = privacy.map(|privacy| match privacy {
+                Privacy::Full => calendar::Privacy::Full,
+                Privacy::Busy => calendar::Privacy::Busy,
+            });
+            Request::SourceSet { user, id, change: SourceChange { mirror, default, color, name, privacy } }
+        }
+    }
+}
+
+/// The first line of standard input, without its end.
+fn password() -> Result<Password, Failure> {
+    const LONGEST: u64 = 4096;
+    let mut line = Zeroizing::new(String::new());
+    let read = io::stdin().lock().take(LONGEST).read_line(&mut line);
+    read.map_err(|error| Failure(format!("the password can't be read from standard input: {error}")))?;
+    let text = line.strip_suffix('\n').unwrap_or(&line);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(Failure("no password came on standard input".to_owned()));
+    }
+    Ok(Password(Zeroizing::new(text.to_owned())))
+}
+
+fn read_file(file: &Path) -> Result<Content, Failure> {
+    let octets = std::fs::read(file).map_err(|error| Failure(format!("{} can't be read: {error}", file.display())))?;
+    // iCalendar is UTF-8 (RFC 5545 3.1.4); guessing another encoding would garble names for good.
+    let text = String::from_utf8(octets).map_err(|_| Failure(format!("{} is no UTF-8 text", file.display())))?;
+    Ok(Content(text))
+}
+
+/// The server has another working folder than the person.
+fn absolute(folder: PathBuf) -> Result<PathBuf, Failure> {
+    std::path::absolute(&folder).map_err(|error| Failure(format!("{} is no path: {error}", folder.display())))
+}

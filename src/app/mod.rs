@@ -1,0 +1,244 @@
+//! The wiring: a configuration becomes running parts, and stops again. The one place that knows everyone.
+
+mod serve;
+pub(crate) mod socket;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::account::{Account, Accounts, Means};
+use crate::calendar::{self, Calendars};
+use crate::cli::admin::{Failure, finding};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Engine};
+use crate::entropy::{Entropy, OsEntropy};
+use crate::ical;
+use crate::identity::{self, Users};
+use crate::jobs::{Policy, Queue};
+use crate::store::{self, Batch, EngineKind, OpenError, Record, Store, Table, tables};
+use crate::transport::HttpTransport;
+use crate::vault::{KeyRing, MasterKey, Sealed};
+
+pub(crate) use serve::serve;
+
+/// Where the master key lies in the data folder, if nothing else is configured.
+pub(crate) const KEY_FILE: &str = "master.key";
+
+/// All parts, connected, over one open store.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) users: Arc<Users>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) calendars: Arc<Calendars>,
+    pub(crate) accounts: Arc<Accounts>,
+}
+
+impl Gateway {
+    /// Opens the store, and makes folder and key if this is the first start.
+    pub(crate) async fn open(config: Config) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+        let store = open_store(&config, &clock, &entropy).await?;
+        match Self::over(config, clock, entropy, Arc::clone(&store)).await {
+            Ok(gateway) => Ok(gateway),
+            Err(failure) => {
+                // What failed is what the person must hear; the files are consistent either way.
+                drop(store.close().await);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn over(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, Failure> {
+        let keys = Arc::new(open_keys(&config, &*store, &*entropy).await?);
+        let users = Users::new(store.clone(), clock.clone(), entropy.clone(), identity_config(&config));
+        let queue = Queue::new(store.clone(), clock.clone(), entropy.clone(), policy(&config));
+        let queue = Arc::new(queue);
+        let calendars = Calendars::new(store.clone(), queue.clone(), clock.clone(), entropy.clone(), limits(&config));
+        let calendars = Arc::new(calendars);
+        let transport = HttpTransport::new(config.providers.allow_private_addresses.clone()).map_err(Failure)?;
+        let means = Means { transport: Arc::new(transport), clock: clock.clone(), entropy: entropy.clone() };
+        let accounts = Arc::new(Accounts::new(store.clone(), keys, calendars.clone(), means));
+        Ok(Self { config, clock, entropy, store, users: Arc::new(users), queue, calendars, accounts })
+    }
+
+    /// An account is new, or is worked for again: its jobs are made.
+    pub(crate) async fn account_connected(&self, _account: &Account) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Flushes and lets the store go.
+    pub(crate) async fn close(&self) -> Result<(), Failure> {
+        Ok(self.store.close().await?)
+    }
+}
+
+/// Opens the store alone.
+pub(crate) async fn open_store(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<Arc<dyn Store>, Failure> {
+    let path = config.storage.path.clone();
+    make_private_folder(&path).map_err(|error| {
+        let (path, reason) = (path.clone(), error.to_string());
+        Failure::from(OpenError::Unwritable { path, reason })
+    })?;
+    let settings = store::Config::new(engine(config), path);
+    let (clock, entropy) = (clock.clone(), entropy.clone());
+    let opened = tokio::task::spawn_blocking(move || store::open(&settings, &*clock, &*entropy)).await;
+    Ok(opened.map_err(|_| Failure("the store could not be opened: its engine gave up".to_owned()))??)
+}
+
+/// Makes a folder that only its owner can look into, with the folders above it. One that is there stays as it is.
+pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// What can be said of a configuration without opening anything.
+pub(crate) fn notes(config: &Config) -> Vec<Value> {
+    let mut notes = Vec::new();
+    let public = &config.server.public_url;
+    let local = public.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "localhost" | "[::1]"));
+    let tls = config.server.tls_cert.is_some();
+    if public.scheme() == "http" && !local {
+        let what = format!("server.public_url is {public}: passwords would cross the network in the clear");
+        notes.push(finding(
+            "public_url",
+            "warning",
+            &what,
+            "put a TLS proxy in front, or set server.tls_cert and tls_key",
+        ));
+    } else if public.scheme() == "https" && !tls && config.server.trusted_proxies.is_empty() {
+        let what = "server.public_url is https, and neither TLS nor a trusted proxy is configured";
+        notes.push(finding(
+            "public_url",
+            "warning",
+            what,
+            "set server.trusted_proxies to your proxy's address, or server.tls_cert and tls_key",
+        ));
+    } else {
+        notes.push(finding("public_url", "ok", &format!("the server is reached as {public}"), ""));
+    }
+    if matches!(config.storage.engine, Engine::Memory) {
+        notes.push(finding(
+            "storage",
+            "warning",
+            "storage.engine is memory: nothing is kept",
+            "set it to sled or redb",
+        ));
+    }
+    if config.storage.url.is_some() {
+        let what = "storage.url is set, and no engine of this version uses it";
+        notes.push(finding("storage", "warning", what, "leave it out"));
+    }
+    notes
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Canary {
+    sealed: Sealed,
+}
+
+impl Record for Canary {
+    const FORMAT: u8 = 1;
+}
+
+/// A value sealed under the master key, by which a wrong key is told before anything is done with it.
+const CANARY: Table<String, Canary> = Table::new(tables::META);
+
+async fn open_keys(config: &Config, store: &dyn Store, entropy: &dyn Entropy) -> Result<KeyRing, Failure> {
+    let name = "canary".to_owned();
+    let canary = CANARY.get(store, &name).await?;
+    let path = config.storage.path.join(KEY_FILE);
+    let key = match &config.security.master_key {
+        Some(text) => MasterKey::parse(text)?,
+        None if matches!(config.storage.engine, Engine::Memory) => MasterKey::generate(entropy),
+        // A new key opens nothing of an old store, and would only hide that the right one is missing.
+        None if canary.is_some() && !path.exists() => return Err(Failure(missing(&path))),
+        None => MasterKey::read_or_make(&path, entropy)?,
+    };
+    let keys = KeyRing::load(&key);
+    match canary {
+        Some(canary) => keys.check(&canary.sealed)?,
+        None => {
+            let mut batch = Batch::new();
+            CANARY.expect_absent(&mut batch, &name);
+            CANARY.put(&mut batch, &name, &Canary { sealed: keys.canary(entropy) });
+            store.commit(batch).await?;
+        }
+    }
+    Ok(keys)
+}
+
+fn missing(path: &Path) -> String {
+    let path = path.display();
+    format!("the master key {path} is missing; put it back, or set security.master_key_file to where it is")
+}
+
+fn engine(config: &Config) -> EngineKind {
+    match config.storage.engine {
+        Engine::Sled => EngineKind::Sled,
+        Engine::Redb => EngineKind::Redb,
+        Engine::Memory => EngineKind::Memory,
+    }
+}
+
+fn identity_config(config: &Config) -> identity::Config {
+    identity::Config {
+        failures_per_minute: config.security.login_attempts_per_minute,
+        failures_per_minute_per_address: config.security.login_attempts_per_minute_per_address,
+        ..identity::Config::default()
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        max_retries: config.sync.max_retries,
+        backoff_base: config.sync.backoff_base,
+        backoff_max: config.sync.backoff_max,
+        ..Policy::default()
+    }
+}
+
+fn limits(config: &Config) -> calendar::Limits {
+    let object = ical::Limits::default();
+    calendar::Limits {
+        object: ical::Limits {
+            size: config.limits.max_resource_size,
+            attendees: config.limits.max_attendees,
+            ..object
+        },
+        objects: config.limits.max_resources,
+        collections: config.limits.max_collections,
+        property_size: config.limits.max_dead_property_size,
+        properties: config.limits.max_dead_properties,
+        ..calendar::Limits::default()
+    }
+}
+
+/// Where the server listens for commands.
+pub(crate) fn socket_path(config: &Config) -> PathBuf {
+    config.storage.path.join("admin.sock")
+}

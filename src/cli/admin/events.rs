@@ -1,0 +1,211 @@
+//! Events: versions, conflicts, bringing in and taking out.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Answer, Failure, Listener, Progress, existing, failed};
+use crate::app::Gateway;
+use crate::calendar::{Author, Collection, CollectionKind, Conditions, Decision, PutError, Refusal, RevisionInfo};
+use crate::ical::{self, ComponentKind, Object};
+use crate::id::{CollectionId, CollectionName, Place, ResourceName, UserId};
+
+pub(super) async fn conflicts(gateway: &Gateway, user: &str) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let mut records = Vec::new();
+    for (id, conflict) in gateway.calendars.conflicts(&user).await? {
+        let event = gateway.calendars.event(&user, conflict.event).await?;
+        let state = match conflict.decision {
+            Decision::Open => "open",
+            Decision::Ours => "local",
+            Decision::Theirs => "remote",
+            Decision::Other => "other",
+        };
+        records.push(json!({
+            "id": id.to_string(), "uid": event.map(|event| event.uid), "source": conflict.source, "created": conflict.at,
+            "kind": conflict.kind, "state": state, "rule": conflict.rule, "properties": conflict.properties,
+            "base": conflict.base, "local": conflict.ours, "remote": conflict.theirs,
+        }));
+    }
+    Ok(Answer::list(records))
+}
+
+pub(super) async fn history(gateway: &Gateway, user: &str, uid: &str) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let revisions = gateway.calendars.history(&user, uid).await?;
+    if revisions.is_empty() {
+        return failed(format!("{user} never had an event with the UID {uid}"));
+    }
+    Ok(Answer::list(revisions.iter().map(|one| revision(uid, one))))
+}
+
+pub(super) async fn restore(gateway: &Gateway, user: &str, uid: &str, number: u64) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let revisions = gateway.calendars.history(&user, uid).await?;
+    let Some(found) = revisions.iter().rev().find(|one| one.revision == number) else {
+        return failed(format!("there is no revision {number} of {uid}; `lineartime history {user} {uid}` lists them"));
+    };
+    let author = Author::Person(user.clone());
+    gateway.calendars.restore(&user, found.event, number, &author).await?;
+    let text = format!("revision {number} of {uid} is back");
+    Ok(Answer::saying(json!({ "id": found.event, "uid": uid, "revision": number }), text))
+}
+
+/// Every object of the file on its own: what can't be taken is told, the rest comes in.
+pub(super) async fn import(
+    gateway: &Gateway,
+    user: &str,
+    source: Option<&str>,
+    content: &str,
+    progress: &Listener,
+) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let chosen = match source {
+        Some(source) => Some(collection(gateway, &user, source).await?),
+        None => None,
+    };
+    let objects = ical::split(content.as_bytes());
+    let total = objects.len() as u64;
+    let (mut created, mut updated, mut refused) = (0_u64, 0_u64, Vec::new());
+    for (done, object) in (1..).zip(objects) {
+        let taken = match object {
+            Ok(object) => {
+                let uid = object.uid().to_owned();
+                let target = match &chosen {
+                    Some(chosen) => chosen.id.clone(),
+                    // The unified calendar holds events; all else has its place in the local one.
+                    None if object.kind() == ComponentKind::Event => {
+                        CollectionId::new(&user, CollectionName::unified())
+                    }
+                    None => CollectionId::new(&user, CollectionName::local()),
+                };
+                take_in(gateway, target, object).await.map_err(|error| (Some(uid), error.0))
+            }
+            Err(error) => Err((None, error.to_string())),
+        };
+        match taken {
+            Ok(true) => created += 1,
+            Ok(false) => updated += 1,
+            Err((uid, why)) => refused.push(json!({ "uid": uid, "reason": why })),
+        }
+        progress(Progress { message: "importing".to_owned(), done, total });
+    }
+    if created + updated == 0 && !refused.is_empty() {
+        let why = refused.first().and_then(|one| one.get("reason")).and_then(Value::as_str).unwrap_or_default();
+        return failed(format!("nothing was imported: {why}"));
+    }
+    let text = format!("{created} new, {updated} replaced, {} refused", refused.len());
+    let notes = refused.iter().map(|one| format!("refused: {one}")).collect();
+    let document = json!({ "created": created, "updated": updated, "refused": refused });
+    Ok(Answer { document, text: Some(text), notes })
+}
+
+/// Whether the object is new here. One with a known UID replaces it.
+async fn take_in(gateway: &Gateway, target: CollectionId, object: Object) -> Result<bool, Failure> {
+    let mut name = file_name(&object);
+    for _ in 0..2 {
+        let place = Place { collection: target.clone(), name };
+        match gateway.calendars.put(&place, object.clone(), &Conditions::NONE, &Author::Import).await {
+            Ok(put) => return Ok(put.created),
+            Err(PutError::Refused(Refusal::UidTaken(taken))) => name = taken,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    failed("another object has this UID")
+}
+
+/// A name that is the same whenever the same file is imported.
+fn file_name(object: &Object) -> ResourceName {
+    use sha2::Digest as _;
+    let uid = object.uid();
+    let plain = uid.len() <= 200 && uid.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));
+    let stem = if plain && !uid.is_empty() {
+        uid.to_owned()
+    } else {
+        let digest = sha2::Sha256::digest(uid.as_bytes());
+        data_encoding::HEXLOWER.encode(digest.get(..16).unwrap_or_default())
+    };
+    // Neither form can be refused; the fixed name stands for "cannot happen".
+    format!("{stem}.ics").parse().unwrap_or_else(|_| fixed_name())
+}
+
+#[expect(clippy::expect_used, reason = "a constant")]
+fn fixed_name() -> ResourceName {
+    "imported.ics".parse().expect("a name")
+}
+
+pub(super) async fn export(gateway: &Gateway, user: &str, source: Option<&str>) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let collections = match source {
+        Some(source) => vec![collection(gateway, &user, source).await?.id],
+        None => everything(&gateway.calendars.collections(&user).await?),
+    };
+    // An event of several sources is one event.
+    let (mut objects, mut seen) = (Vec::new(), BTreeSet::new());
+    for id in &collections {
+        let view = gateway.calendars.view(id).await?;
+        for entry in view.entries().filter(|entry| seen.insert(entry.event)) {
+            objects.push(gateway.calendars.object(id, entry).await?);
+        }
+    }
+    let octets = ical::join(objects.iter().map(|object| &**object), &[]);
+    let text = String::from_utf8_lossy(&octets).into_owned();
+    Ok(Answer::saying(json!({ "user": user, "count": objects.len(), "calendar": text }), text.clone()))
+}
+
+/// Collections that together hold everything once: the unified one for what is unified, and all others for the
+/// rest. Tasks of unified collections stand in no unified calendar, so those are read where they are.
+fn everything(collections: &[Collection]) -> Vec<CollectionId> {
+    collections.iter().filter(|one| !matches!(one.kind, CollectionKind::Unified)).map(|one| one.id.clone()).collect()
+}
+
+/// Empties a user's calendars and forgets their history.
+pub(super) async fn remove_all(gateway: &Gateway, user: &UserId) -> Result<(), Failure> {
+    let author = Author::Person(user.clone());
+    for collection in gateway.calendars.collections(user).await? {
+        if matches!(collection.kind, CollectionKind::Unified) {
+            continue;
+        }
+        match gateway.calendars.delete_collection(&collection.id).await {
+            Ok(()) => continue,
+            // The one that everybody has stays, and is emptied.
+            Err(PutError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let view = gateway.calendars.view(&collection.id).await?;
+        for entry in view.entries() {
+            let place = Place { collection: collection.id.clone(), name: entry.name.clone() };
+            match gateway.calendars.delete(&place, &Conditions::NONE, &author).await {
+                Ok(_) | Err(PutError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    gateway.calendars.purge(user, jiff::Timestamp::MAX).await?;
+    Ok(())
+}
+
+/// A collection by its id, its path segment.
+pub(super) async fn collection(gateway: &Gateway, user: &UserId, name: &str) -> Result<Collection, Failure> {
+    let name: CollectionName = name.parse()?;
+    let id = CollectionId::new(user, name.clone());
+    // Those that everybody has are made by looking at all.
+    let all = gateway.calendars.collections(user).await?;
+    match all.into_iter().find(|one| one.id == id) {
+        Some(found) => Ok(found),
+        None => failed(format!("{user} has no calendar {name}; `lineartime source list {user}` lists them")),
+    }
+}
+
+fn revision(uid: &str, one: &RevisionInfo) -> Value {
+    let (author, by) = match &one.author {
+        Author::Client { user, device } => ("client", device.clone().unwrap_or_else(|| user.to_string())),
+        Author::Provider(source) => ("provider", source.to_string()),
+        Author::Person(user) => ("person", user.to_string()),
+        Author::Import => ("import", String::new()),
+    };
+    json!({
+        "id": format!("{}-{}", one.event, one.revision), "uid": uid, "revision": one.revision, "created": one.at,
+        "author": author, "by": by, "length": one.length, "current": one.served,
+    })
+}

@@ -1,0 +1,100 @@
+//! Copies, and a look for trouble.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Answer, Failure, failed};
+use crate::app::Gateway;
+use crate::config::Config;
+use crate::store::{Store, dump};
+
+/// The file in a backup folder.
+const FILE: &str = "lineartime.dump";
+
+/// Writes all rows of one moment. The master key is not among them: a copy that is found tells no password.
+pub(super) async fn backup(gateway: &Gateway, folder: &Path) -> Result<Answer, Failure> {
+    let target = folder.join(FILE);
+    if target.exists() {
+        return failed(format!("{} holds a backup already; name another folder", folder.display()));
+    }
+    let wrong = |error: io::Error| Failure(format!("{} can't be written: {error}", folder.display()));
+    crate::app::make_private_folder(folder).map_err(wrong)?;
+    let draft = folder.join(format!("{FILE}.part"));
+    let mut file = BufWriter::new(File::create(&draft).map_err(wrong)?);
+    let summary = dump::dump(&*gateway.store, &mut file).await?;
+    file.flush().map_err(wrong)?;
+    file.get_ref().sync_all().map_err(wrong)?;
+    fs::rename(&draft, &target).map_err(wrong)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrong)?;
+    let document = json!({ "path": target, "rows": summary.rows, "created": gateway.clock.now() });
+    let text = format!("{} rows are in {}", summary.rows, target.display());
+    Ok(Answer::saying(document, text).note("the master key is not in the backup; keep a copy of it elsewhere"))
+}
+
+/// Loads a backup into a store that nobody has used.
+pub(crate) async fn restore(config: &Config, store: &dyn Store, folder: &Path) -> Result<Answer, Failure> {
+    let source = folder.join(FILE);
+    let open = File::open(&source);
+    let mut file = open.map_err(|error| Failure(format!("{} can't be read: {error}", source.display())))?;
+    let summary = dump::load(&mut file, store).await?;
+    let answer = Answer::saying(json!({ "rows": summary.rows }), format!("{} rows are restored", summary.rows));
+    if config.security.master_key.is_none() && !config.storage.path.join(crate::app::KEY_FILE).exists() {
+        let key = config.storage.path.join(crate::app::KEY_FILE);
+        return Ok(answer.note(format!("put the master key of that time at {} before you start", key.display())));
+    }
+    Ok(answer)
+}
+
+pub(super) async fn doctor(gateway: &Gateway) -> Result<Answer, Failure> {
+    let mut findings = crate::app::notes(&gateway.config);
+    findings.push(match gateway.users.is_empty().await {
+        Ok(false) => finding("store", "ok", "the store answers", ""),
+        Ok(true) => finding(
+            "users",
+            "warning",
+            "there is no user yet",
+            "run `lineartime user add NAME --admin --password-stdin`",
+        ),
+        Err(error) => {
+            finding("store", "error", &error.to_string(), "look at the log; restore a backup if files are damaged")
+        }
+    });
+    // A clock that stands before this program was written makes certificates and sync times useless.
+    let sane = gateway.clock.now().as_second() > 1_760_000_000;
+    findings.push(if sane {
+        finding("clock", "ok", "the clock is plausible", "")
+    } else {
+        finding("clock", "error", "the clock is years behind", "set it, and keep it by NTP")
+    });
+    for account in gateway.accounts.all().await? {
+        let subject = format!("account {} ({})", account.id, account.label);
+        let reached = match gateway.accounts.provider(&account.id).await {
+            Ok(provider) => provider.calendars().await.map_err(|fault| fault.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        findings.push(match reached {
+            Ok(calendars) => finding(&subject, "ok", &format!("answers, with {} calendars", calendars.len()), ""),
+            Err(why) => {
+                finding(&subject, "error", &why, "check the server, the network and the password of this account")
+            }
+        });
+    }
+    let text = findings.iter().map(line).collect::<Vec<_>>().join("\n");
+    Ok(Answer::saying(Value::Array(findings), text))
+}
+
+/// One thing that was looked at.
+pub(crate) fn finding(subject: &str, state: &str, what: &str, advice: &str) -> Value {
+    json!({ "id": subject, "state": state, "finding": what, "advice": advice })
+}
+
+/// A finding for people.
+pub(crate) fn line(finding: &Value) -> String {
+    let word = |name| finding.get(name).and_then(Value::as_str).unwrap_or_default();
+    let advice = word("advice");
+    let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
+    format!("{}: {}: {}{advice}", word("state"), word("id"), word("finding"))
+}

@@ -1,0 +1,317 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
+
+/// One calendar in front of all your accounts.
+#[derive(Debug, Parser)]
+#[command(name = "lineartime", version, about, disable_help_subcommand = true)]
+pub(super) struct Args {
+    /// The configuration; without it ./config.toml, if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print one JSON document on stdout and nothing else there.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Without a command it serves.
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server.
+    Serve,
+    /// The people who have a login.
+    #[command(subcommand)]
+    User(User),
+    /// Passwords for one device each.
+    #[command(subcommand)]
+    AppPassword(AppPassword),
+    /// Connected logins at providers.
+    #[command(subcommand)]
+    Account(Account),
+    /// The calendars inside the accounts.
+    #[command(subcommand)]
+    Source(Source),
+    /// Queue a sync now.
+    Sync {
+        user: String,
+        /// This account alone.
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// Read everything again.
+        #[arg(long)]
+        full: bool,
+        /// Return when nothing is left to do.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// How every account fares.
+    Status {
+        user: Option<String>,
+        /// Only whether the server runs, by the exit status.
+        #[arg(long, conflicts_with = "user")]
+        ready: bool,
+    },
+    /// The queue and its dead letters.
+    #[command(subcommand)]
+    Job(Job),
+    /// Conflicts, decided or waiting for a person.
+    #[command(subcommand)]
+    Conflict(Conflict),
+    /// The versions of an event.
+    History { user: String, uid: String },
+    /// Bring a version of an event back.
+    RestoreEvent {
+        user: String,
+        uid: String,
+        #[arg(long, value_name = "N")]
+        revision: u64,
+    },
+    /// Bring events in from an iCalendar file.
+    Import {
+        user: String,
+        file: PathBuf,
+        /// Into this source or local calendar; without it where new events go.
+        #[arg(long, value_name = "ID")]
+        source: Option<String>,
+    },
+    /// Write events out as iCalendar.
+    Export {
+        user: String,
+        /// This source or local calendar alone.
+        #[arg(long, value_name = "ID")]
+        source: Option<String>,
+        /// One file for each event, in a ZIP archive.
+        #[arg(long)]
+        zip: bool,
+    },
+    /// Write a consistent copy of everything into a folder.
+    Backup { folder: PathBuf },
+    /// Load a backup into an empty data folder.
+    Restore { folder: PathBuf },
+    /// The master key.
+    #[command(subcommand)]
+    Key(Key),
+    /// Look for trouble, and say what to do about it.
+    Doctor,
+    /// Read the configuration, and say what is wrong with it.
+    CheckConfig,
+    /// Say which version this is.
+    Version,
+}
+
+/// A password comes by standard input, so that it stands in no history and no list of processes.
+#[derive(Clone, Copy, Debug, Group)]
+pub(super) struct PasswordOnStdin {
+    /// Read the password from the first line of standard input.
+    #[arg(long, required = true)]
+    pub(super) password_stdin: bool,
+}
+
+/// What cannot be undone is to be said twice.
+#[derive(Clone, Copy, Debug, Group)]
+pub(super) struct Sure {
+    /// Yes, do it.
+    #[arg(long, required = true)]
+    pub(super) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum User {
+    /// Add a user.
+    Add {
+        name: String,
+        /// May manage others.
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        password: PasswordOnStdin,
+    },
+    /// List the users.
+    List,
+    /// Change a user's password.
+    Passwd {
+        name: String,
+        #[command(flatten)]
+        password: PasswordOnStdin,
+    },
+    /// Remove a user with their accounts and calendars. Events at providers stay there.
+    Remove {
+        name: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AppPassword {
+    /// Make an app password and print it, once.
+    Add {
+        user: String,
+        /// What to call the device.
+        #[arg(long)]
+        label: String,
+    },
+    /// List them; the passwords themselves are not kept.
+    List { user: String },
+    /// Take one away.
+    Revoke { user: String, id: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Provider {
+    Caldav,
+    Icloud,
+    Ics,
+    Google,
+    Microsoft,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Account {
+    /// Connect an account by password.
+    #[command(group = ArgGroup::new("secret").args(["password_stdin", "refresh_token_stdin"]))]
+    Add {
+        user: String,
+        #[arg(long, value_enum)]
+        provider: Provider,
+        /// A host name, an e-mail address or any URL of the server.
+        #[arg(long)]
+        url: Option<String>,
+        #[arg(long, short = 'u')]
+        username: Option<String>,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+        /// Read a refresh token from the first line of standard input.
+        #[arg(long)]
+        refresh_token_stdin: bool,
+        /// What to call the account.
+        #[arg(long)]
+        label: Option<String>,
+    },
+    /// List the accounts.
+    List { user: String },
+    /// Forget an account. Its events stay at the provider.
+    Remove {
+        user: String,
+        id: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Stop the work for an account.
+    Pause { user: String, id: String },
+    /// Take it up again.
+    Resume { user: String, id: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Mirror {
+    TwoWay,
+    ReadOnly,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Privacy {
+    Full,
+    Busy,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Source {
+    /// List the calendars.
+    List { user: String },
+    /// Change one.
+    #[command(group = ArgGroup::new("what").multiple(true).required(true).args(["mirror", "default", "color", "name", "privacy"]))]
+    Set {
+        user: String,
+        id: String,
+        /// Which way changes travel.
+        #[arg(long, value_enum)]
+        mirror: Option<Mirror>,
+        /// New events of the unified calendar go here.
+        #[arg(long)]
+        default: bool,
+        #[arg(long, value_name = "#RRGGBB")]
+        color: Option<String>,
+        #[arg(long)]
+        name: Option<String>,
+        /// What others see.
+        #[arg(long, value_enum)]
+        privacy: Option<Privacy>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Job {
+    /// List the queue.
+    List {
+        /// What was given up.
+        #[arg(long)]
+        dead: bool,
+    },
+    /// Let a job run now.
+    #[command(group = ArgGroup::new("which").required(true).args(["id", "all_dead"]))]
+    Retry {
+        id: Option<u64>,
+        /// Everything that was given up.
+        #[arg(long)]
+        all_dead: bool,
+    },
+    /// Throw a job away.
+    Drop { id: u64 },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Conflict {
+    /// List the conflicts.
+    List { user: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// Make a new master key and seal every secret under it.
+    Rotate,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_must_be_said_is_asked_for() {
+        let fails = |line: &str| Args::try_parse_from(line.split(' ')).is_err();
+        for wrong in [
+            "lineartime user add ana",
+            "lineartime user remove ana",
+            "lineartime source set ana s-1",
+            "lineartime job retry",
+            "lineartime job retry 1 --all-dead",
+            "lineartime nonsense",
+            "lineartime account add ana --provider paper",
+        ] {
+            assert!(fails(wrong), "{wrong}");
+        }
+        for right in [
+            "lineartime",
+            "lineartime user list --json",
+            "lineartime --json --config x status",
+            "lineartime user add ana --password-stdin",
+            "lineartime job retry --all-dead",
+            "lineartime source set ana s-1 --default",
+        ] {
+            assert!(!fails(right), "{right}");
+        }
+    }
+}

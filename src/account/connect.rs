@@ -8,8 +8,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::record::{
-    ACCOUNT_OWNERS, ACCOUNTS, AccountRow, LABEL, LABELS, Labelled, OWNER, Owner, RECORD, SOURCE_OWNERS, SOURCES,
-    put_new_source,
+    ACCOUNT_OWNERS, ACCOUNTS, AccountRow, LABEL, LABELS, Labelled, OWNER, Owner, RECORD, delete_source, put_new_source,
 };
 use super::{Account, AccountError, AccountState, Accounts, ProviderKind, Source};
 use crate::id::{AccountId, SourceId, UserId};
@@ -148,8 +147,7 @@ impl Accounts {
         }
         let mut batch = Batch::new();
         for source in &sources {
-            SOURCES.delete(&mut batch, &(RECORD, source.user.clone(), source.id.clone()));
-            SOURCE_OWNERS.delete(&mut batch, &(OWNER, source.id.clone()));
+            delete_source(&mut batch, source);
         }
         ACCOUNTS.delete(&mut batch, &AccountRow::key(&account));
         ACCOUNT_OWNERS.delete(&mut batch, &(OWNER, account.id.clone()));

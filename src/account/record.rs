@@ -42,6 +42,14 @@ impl Record for Labelled {
     const FORMAT: u8 = 1;
 }
 
+/// Which source a remote calendar is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Remote(pub(super) SourceId);
+
+impl Record for Remote {
+    const FORMAT: u8 = 1;
+}
+
 /// Accounts by owner.
 pub(super) const ACCOUNTS: Table<(u8, UserId, AccountId), AccountRow> = Table::new(tables::ACCOUNT);
 /// Owners of accounts.
@@ -53,12 +61,17 @@ pub(super) const SOURCES: Table<(u8, UserId, SourceId), Source> = Table::new(tab
 /// Owners of sources.
 pub(super) const SOURCE_OWNERS: Table<(u8, SourceId), Owner> = Table::new(tables::SOURCE);
 
+/// Which source a remote calendar is, so that two looks at one list make one source.
+pub(super) const REMOTES: Table<(u8, AccountId, String), Remote> = Table::new(tables::SOURCE);
+
 /// The first part of keys: which sort of row.
 pub(super) const OWNER: u8 = 0;
 /// The record itself.
 pub(super) const RECORD: u8 = 1;
 /// A label.
 pub(super) const LABEL: u8 = 2;
+/// A remote calendar.
+pub(super) const REMOTE: u8 = 2;
 
 impl AccountRow {
     pub(super) fn key(account: &Account) -> (u8, UserId, AccountId) {
@@ -110,12 +123,26 @@ impl Accounts {
     }
 }
 
-/// Puts a source that is not there yet.
+/// Puts a source of a remote calendar that has none yet.
 pub(super) fn put_new_source(batch: &mut Batch, source: &Source) {
     let key = (RECORD, source.user.clone(), source.id.clone());
+    let remote = remote_key(source);
+    REMOTES.expect_absent(batch, &remote);
+    REMOTES.put(batch, &remote, &Remote(source.id.clone()));
     SOURCES.expect_absent(batch, &key);
     SOURCES.put(batch, &key, source);
     SOURCE_OWNERS.put(batch, &(OWNER, source.id.clone()), &Owner(source.user.clone()));
+}
+
+/// Takes all rows of a source away.
+pub(super) fn delete_source(batch: &mut Batch, source: &Source) {
+    SOURCES.delete(batch, &(RECORD, source.user.clone(), source.id.clone()));
+    SOURCE_OWNERS.delete(batch, &(OWNER, source.id.clone()));
+    REMOTES.delete(batch, &remote_key(source));
+}
+
+fn remote_key(source: &Source) -> (u8, AccountId, String) {
+    (REMOTE, source.account.clone(), source.remote.as_str().to_owned())
 }
 
 const ATTEMPTS: usize = 4;

@@ -8,7 +8,7 @@ use super::{Account, AccountError, Accounts, ProviderKind, Source};
 use crate::calendar::{CollectionChange, Mirror, NewSourceCollection, SourceRef};
 use crate::id::{AccountId, CollectionId, SourceId, UserId};
 use crate::provider::{Provider, RemoteCalendar};
-use crate::store::Batch;
+use crate::store::{Batch, CommitError};
 
 /// What a look at the provider's list has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Accounts {
                         refreshed.changed.push(source.id.clone());
                     }
                 }
-                None => refreshed.new.push(self.add_source(&account, calendar).await?.id),
+                None => refreshed.new.extend(self.add_source(&account, calendar).await?),
             }
         }
         for source in known.iter().filter(|source| !calendars.iter().any(|c| c.id == source.remote)) {
@@ -84,13 +84,18 @@ impl Accounts {
         Ok(())
     }
 
-    async fn add_source(&self, account: &Account, calendar: &RemoteCalendar) -> Result<Source, AccountError> {
+    /// The new source, unless somebody else was faster to add it.
+    async fn add_source(&self, account: &Account, calendar: &RemoteCalendar) -> Result<Option<SourceId>, AccountError> {
         let source = self.new_source(account, calendar);
         let mut batch = Batch::new();
         put_new_source(&mut batch, &source);
-        self.store.commit(batch).await?;
+        match self.store.commit(batch).await {
+            Ok(_) => {}
+            Err(CommitError::Stale(_)) => return Ok(None),
+            Err(CommitError::Store(error)) => return Err(error.into()),
+        }
         self.attach(&source, calendar).await?;
-        Ok(source)
+        Ok(Some(source.id))
     }
 
     /// Takes the provider's view of a known source. Whether anything is new.

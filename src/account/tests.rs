@@ -189,6 +189,16 @@ async fn new_names_and_rights_are_taken_over_unless_a_person_chose() {
 }
 
 #[tokio::test]
+async fn two_looks_at_once_make_one_source() {
+    let world = world(1);
+    let account = world.add().await.unwrap();
+    world.state.store(3, Ordering::SeqCst);
+    let (a, b) = tokio::join!(world.accounts.refresh_sources(&account.id), world.accounts.refresh_sources(&account.id));
+    assert_eq!(a.unwrap().new.len() + b.unwrap().new.len(), 1);
+    assert_eq!(world.sources().await.len(), 2);
+}
+
+#[tokio::test]
 async fn states_change_and_a_new_password_must_work() {
     let world = world(1);
     let id = world.add().await.unwrap().id;

@@ -18,6 +18,7 @@ use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
 
 use super::egress::{PrivateAddresses, is_special};
 use super::{SendRules, Service, Transport, TransportError, Unreachable};
@@ -73,9 +74,12 @@ impl fmt::Debug for HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request<Bytes>, rules: &SendRules) -> Result<Response<Bytes>, TransportError> {
-        let host = checked_host(&request)?;
+        check(&request)?;
         let in_clear = request.uri().scheme_str() == Some("http") && request.headers().contains_key(AUTHORIZATION);
-        if let Some(address) = literal(&host) {
+        let mut outgoing = reqwest::Request::try_from(request)
+            .map_err(|_| TransportError::Invalid("the URL or a header is not valid"))?;
+        let host = outgoing.url().host_str().unwrap_or_default().to_owned();
+        if let Some(address) = literal(outgoing.url()) {
             if !self.private.admits(&host, address) {
                 return Err(TransportError::RefusedAddress { host });
             }
@@ -84,8 +88,6 @@ impl Transport for HttpTransport {
             }
         }
         let client = if in_clear { &self.indoors } else { &self.open };
-        let mut outgoing = reqwest::Request::try_from(request)
-            .map_err(|_| TransportError::Invalid("the URL or a header is not valid"))?;
         *outgoing.timeout_mut() = Some(rules.total);
         let answer = client.execute(outgoing).await.map_err(|e| explain(&e, &host))?;
         receive(answer, rules, &host).await
@@ -198,7 +200,7 @@ fn build(guard: Guard) -> reqwest::Result<Client> {
     builder(guard.clone()).build().or_else(|_| builder(guard).tls_certs_only([]).build())
 }
 
-fn checked_host(request: &Request<Bytes>) -> Result<String, TransportError> {
+fn check(request: &Request<Bytes>) -> Result<(), TransportError> {
     let uri = request.uri();
     if !matches!(uri.scheme_str(), Some("https" | "http")) {
         return Err(TransportError::Invalid("only http and https URLs can be asked for"));
@@ -207,11 +209,17 @@ fn checked_host(request: &Request<Bytes>) -> Result<String, TransportError> {
     if authority.as_str().contains('@') {
         return Err(TransportError::Invalid("a URL must not hold a name or a password"));
     }
-    Ok(authority.host().to_owned())
+    Ok(())
 }
 
-fn literal(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+/// The address that a URL names by number. Read from the parsed URL, as the connector does: `127.1`, `0x7f.0.0.1` and
+/// `2130706433` are one address, and no resolver is asked for them.
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
+    }
 }
 
 async fn receive(
@@ -352,7 +360,9 @@ mod tests {
     #[tokio::test]
     async fn private_addresses_are_refused_by_name_and_by_number() {
         let guarded = HttpTransport::new(PrivateAddresses::Refuse).unwrap();
-        for url in ["http://127.0.0.1:9/", "https://[::1]/", "http://localhost:9/", "https://169.254.169.254/"] {
+        let inwards = "http://127.0.0.1:9/ https://[::1]/ http://localhost:9/ https://169.254.169.254/ http://127.1:9/ \
+            http://0x7f.0.0.1:9/ http://2130706433:9/ http://017700000001:9/ https://[::ffff:10.0.0.1]/ http://0:9/";
+        for url in inwards.split_whitespace() {
             let error = guarded.send(ask(url), &SendRules::default()).await.unwrap_err();
             assert!(matches!(error, TransportError::RefusedAddress { .. }), "{url}: {error:?}");
             assert!(error.to_string().contains("providers.allow_private_addresses"));
@@ -385,4 +395,30 @@ mod tests {
             assert!(!error.to_string().contains("secret"));
         }
     }
+
+    #[tokio::test]
+    async fn a_compressed_body_counts_with_its_full_length() {
+        let bomb = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, BOMB).unwrap();
+        let mut packed =
+            format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len()).into_bytes();
+        packed.extend(&bomb);
+        for (max_body, fits) in [(100_000, false), (200_000, true)] {
+            let (url, _task) = serve(packed.clone()).await;
+            let rules = SendRules { max_body, ..SendRules::default() };
+            let answer = transport().send(ask(&url), &rules).await;
+            assert_eq!(answer.is_ok_and(|answer| answer.body().len() == 200_000), fits);
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_is_not_waited_for_without_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let rules = SendRules { total: Duration::from_millis(100), ..SendRules::default() };
+        let error = transport().send(ask(&url), &rules).await.unwrap_err();
+        assert!(matches!(error, TransportError::TimedOut { .. }), "{error:?}");
+    }
+
+    /// 200,000 zeros.
+    const BOMB: &str = "H4sIAAAAAAACA+3BMQEAAADCoPVPbQZ/oAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAACA1wB7WOBcQA0DAA==";
 }

@@ -347,4 +347,12 @@ mod tests {
         assert!(text(&first).contains("uri=\"/cal/?a=b\"") && text(&first).contains("qop=auth"));
         assert!(!text(&first).contains("geheim") && !format!("{auth:?}").contains("geheim"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_challenge_breaks_the_reader(text in r#"[ -~]{0,80}|([A-Za-z]{1,8} ?=? ?"?[,=a-z\\ ]{0,9}"?,? ?){0,6}"#) {
+            let found = challenges(&headers(&[&text]));
+            proptest::prop_assert!(found.len() <= text.len());
+        }
+    }
 }

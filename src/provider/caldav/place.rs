@@ -198,4 +198,20 @@ mod tests {
             assert_eq!(tag(text).as_ref().map(RemoteTag::as_str), expect, "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn an_id_leads_back_to_itself(path in "(/([a-z@:% ~!]|%[0-9a-fA-F]{2}|é){0,12}){1,3}/?") {
+            let home = url("https://example.org/");
+            if let Some(found) = resolve(&home, &path).filter(|found| found.origin() == home.origin()) {
+                let id = id_of(&home, &found);
+                let spellings = Spellings::default();
+                let again = spellings.url(&home, &id).unwrap();
+                proptest::prop_assert_eq!(id_of(&home, &again), id.clone());
+                proptest::prop_assert!(same_resource(&found, &again));
+                let second = spellings.second_url(&home, &id);
+                proptest::prop_assert!(second.is_none_or(|second| id_of(&home, &second) == id));
+            }
+        }
+    }
 }

@@ -14,6 +14,8 @@ use crate::provider::{Cursor, RemoteTag, Stored, Then};
 use crate::transport::TransportError;
 use crate::transport::fake::{Answer, FakeTransport, answer};
 
+type Verdict = fn(&Fault) -> bool;
+
 const HOME: &str = "https://dav.example.org/ana/";
 
 fn login() -> Login {
@@ -180,7 +182,7 @@ async fn a_stale_token_is_recognised_whatever_the_status() {
 
 #[tokio::test]
 async fn trouble_is_no_stale_token_and_a_lost_calendar_neither() {
-    let expect: [(Answer, Answer, fn(&Fault) -> bool); 7] = [
+    let expect: [(Answer, Answer, Verdict); 7] = [
         (answer(401, &[], ""), answer(401, &[], ""), |f| matches!(f, Fault::Unauthorized(_))),
         (answer(503, &[("retry-after", "60")], ""), answer(500, &[], ""), |f| matches!(f, Fault::Throttled(Some(_)))),
         (answer(502, &[], ""), answer(502, &[], ""), |f| matches!(f, Fault::Unreachable(_))),
@@ -502,7 +504,7 @@ async fn a_taken_uid_leads_to_its_holder() {
 
 #[tokio::test]
 async fn refusals_are_told_from_trouble() {
-    let table: [(Answer, fn(&Fault) -> bool); 7] = [
+    let table: [(Answer, Verdict); 7] = [
         (error(403, "<C:max-resource-size/>"), |f| matches!(f, Fault::Refused(_))),
         (error(403, "<D:need-privileges/>"), |f| matches!(f, Fault::Forbidden(_))),
         (answer(415, &[], ""), |f| matches!(f, Fault::Refused(_))),

@@ -63,30 +63,43 @@ impl Engine {
     /// Reads the source once.
     pub(super) async fn pull(&self, job: &PullJob) -> Result<(), PullError> {
         let target = self.target(&job.source).await?;
-        let known: HashMap<RemoteId, Linked> = record::links(&*self.store, &job.source)
+        let before = CURSORS.get(&*self.store, &job.source).await?;
+        let (round, compared) = self.round(&target, before.clone(), job.full).await?;
+        let row = CursorRow { cursor: round.cursor.clone(), compared };
+        let is_quiet = round.items.is_empty() && round.gone.is_empty() && !round.complete;
+        if is_quiet && before.as_ref() == Some(&row) {
+            return Ok(());
+        }
+        let mut also = Batch::new();
+        CURSORS.put(&mut also, &job.source, &row);
+        self.take(&target, round, also).await
+    }
+
+    /// Takes a round in, and `also` with the last of it.
+    async fn take(&self, target: &Target, round: Round, mut also: Batch) -> Result<(), PullError> {
+        let known: HashMap<RemoteId, Linked> = record::links(&*self.store, &target.source.id)
             .await?
             .into_iter()
             .map(|linked| (linked.remote.clone(), linked))
             .collect();
-        let (round, compared) = self.round(&target, job.full).await?;
-        let mut gone: Vec<RemoteId> = round.gone.clone();
-        let proof = if round.complete { Proof::Absent } else { Proof::Told };
+        let (mut gone, proof) = (round.gone, if round.complete { Proof::Absent } else { Proof::Told });
         if round.complete {
-            gone.extend(self.absent(&target, &known, &round.items).await?);
+            gone.extend(self.absent(target, &known, &round.items).await?);
         }
-        let fresh = self.fresh(&target, &known, round.items).await?;
-        let gone = self.take_items(&target, fresh, gone).await?;
-        let mut also = Batch::new();
-        let deletions = self.deletions(&target, gone, (known.len(), proof), &mut also).await?;
-        let row = CursorRow { cursor: round.cursor, compared };
-        CURSORS.put(&mut also, &job.source, &row);
-        self.take_deletions(&target, deletions, also).await
+        let fresh = self.fresh(target, &known, round.items).await?;
+        let gone = self.take_items(target, fresh, gone).await?;
+        let deletions = self.deletions(target, gone, (known.len(), proof), &mut also).await?;
+        self.take_deletions(target, deletions, also).await
     }
 
     /// One round of changes, all its pages. An expired cursor leads to a full listing, once.
-    async fn round(&self, target: &Target, full: bool) -> Result<(Round, jiff::Timestamp), PullError> {
+    async fn round(
+        &self,
+        target: &Target,
+        row: Option<CursorRow>,
+        full: bool,
+    ) -> Result<(Round, jiff::Timestamp), PullError> {
         let now = self.clock.now();
-        let row = CURSORS.get(&*self.store, &target.source.id).await?;
         let is_held = HELD.get(&*self.store, &target.source.id).await?.is_some();
         let row = row.filter(|row| !full && !is_held && now.duration_since(row.compared) < self.compare_every());
         let Some(row) = row else { return Ok((self.pages(target, Position::Start).await?, now)) };

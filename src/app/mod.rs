@@ -1,5 +1,6 @@
 //! The wiring: a configuration becomes running parts, and stops again. The one place that knows everyone.
 
+mod edge;
 mod serve;
 pub(crate) mod socket;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::account::{Account, Accounts, Means};
+use crate::account::{Accounts, Means};
 use crate::calendar::{self, Calendars};
 use crate::cli::admin::{Failure, finding};
 use crate::clock::{Clock, SystemClock};
@@ -21,6 +22,7 @@ use crate::ical;
 use crate::identity::{self, Users};
 use crate::jobs::{Policy, Queue};
 use crate::store::{self, Batch, EngineKind, OpenError, Record, Store, Table, tables};
+use crate::sync;
 use crate::transport::HttpTransport;
 use crate::vault::{KeyRing, MasterKey, Sealed};
 
@@ -40,6 +42,7 @@ pub(crate) struct Gateway {
     pub(crate) queue: Arc<Queue>,
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) sync: Arc<sync::Engine>,
 }
 
 impl Gateway {
@@ -73,12 +76,16 @@ impl Gateway {
         let transport = HttpTransport::new(config.providers.allow_private_addresses.clone()).map_err(Failure)?;
         let means = Means { transport: Arc::new(transport), clock: clock.clone(), entropy: entropy.clone() };
         let accounts = Arc::new(Accounts::new(store.clone(), keys, calendars.clone(), means));
-        Ok(Self { config, clock, entropy, store, users: Arc::new(users), queue, calendars, accounts })
-    }
-
-    /// An account is new, or is worked for again: its jobs are made.
-    pub(crate) async fn account_connected(&self, _account: &Account) -> Result<(), Failure> {
-        Ok(())
+        let parts = sync::Parts {
+            store: store.clone(),
+            calendars: calendars.clone(),
+            accounts: accounts.clone(),
+            queue: queue.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        let sync = Arc::new(sync::Engine::new(parts, sync_config(&config)));
+        Ok(Self { config, clock, entropy, store, users: Arc::new(users), queue, calendars, accounts, sync })
     }
 
     /// Flushes and lets the store go.
@@ -219,6 +226,16 @@ fn policy(config: &Config) -> Policy {
         backoff_base: config.sync.backoff_base,
         backoff_max: config.sync.backoff_max,
         ..Policy::default()
+    }
+}
+
+fn sync_config(config: &Config) -> sync::Config {
+    let guard = &config.sync.mass_delete_guard;
+    sync::Config {
+        poll_interval: config.sync.poll_interval,
+        mass_delete_guard: sync::MassDelete { count: guard.count, fraction: guard.fraction },
+        workers: config.sync.workers,
+        ..sync::Config::default()
     }
 }
 

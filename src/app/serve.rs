@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::socket::AdminSocket;
-use super::{Gateway, socket_path};
+use super::{Gateway, edge, socket_path};
 use crate::cli::admin::Failure;
 use crate::config::{Config, LogFormat};
 use crate::telemetry;
 
 /// From the signal to the end, whatever hangs.
 const STOPS_WITHIN: Duration = Duration::from_millis(9500);
+/// Leaves time for the store.
+const LONGEST_GRACE: Duration = Duration::from_millis(8500);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
@@ -52,31 +55,50 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
 /// What runs, and how to stop it.
 struct Running {
     stop: watch::Sender<bool>,
-    admin: tokio::task::JoinHandle<()>,
+    edge: JoinHandle<()>,
+    sync: JoinHandle<()>,
+    admin: JoinHandle<()>,
 }
 
 async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
+    let server = edge::bind(gateway).await?;
+    let address = server.address()?;
     let path = socket_path(&gateway.config);
-    let wrong = |error| {
-        Failure(format!(
-            "the admin socket {} can't be made: {error}; set storage.path to a folder with a shorter path, on a local disk",
-            path.display()
-        ))
-    };
-    let socket = AdminSocket::bind(&path).map_err(wrong)?;
-    let (stop, stopped) = watch::channel(false);
-    let admin = tokio::spawn(socket.serve(Arc::clone(gateway), stopped));
+    let socket = AdminSocket::bind(&path).map_err(|error| {
+        let advice = "set storage.path to a folder with a shorter path, on a local disk";
+        Failure(format!("the admin socket {} can't be made: {error}; {advice}", path.display()))
+    })?;
     if gateway.users.is_empty().await? {
         print_setup_link(gateway).await?;
     }
-    Ok(Running { stop, admin })
+    let (stop, stopped) = watch::channel(false);
+    let admin = tokio::spawn(socket.serve(Arc::clone(gateway), stopped.clone()));
+    let sync = tokio::spawn(Arc::clone(&gateway.sync).work(stopped.clone()));
+    let edge = tokio::spawn(server.serve(until(stopped)));
+    tracing::info!(%address, public_url = %gateway.config.server.public_url, "serving");
+    Ok(Running { stop, edge, sync, admin })
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    drop(stopped.wait_for(|stop| *stop).await);
 }
 
 impl Running {
-    /// First no new requests, then no new jobs, then all is on disk.
+    /// No new requests, no new jobs; what runs has the grace to end; then all is on disk.
     async fn stop(self, gateway: &Gateway) -> Result<(), Failure> {
         self.stop.send_replace(true);
-        drop(self.admin.await);
+        let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
+        let all = async { tokio::join!(self.edge, self.sync, self.admin) };
+        tokio::select! {
+            _ = all => {}
+            () = gateway.clock.sleep(gateway.config.server.shutdown_grace.min(LONGEST_GRACE)) => {
+                // Their leases end with the process, and the next start takes them over.
+                tracing::info!("some work did not end in time; it is done again at the next start");
+                for one in [edge, sync, admin] {
+                    one.abort();
+                }
+            }
+        }
         gateway.close().await
     }
 }

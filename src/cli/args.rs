@@ -226,7 +226,7 @@ pub(super) enum Source {
     /// List the calendars.
     List { user: String },
     /// Change one.
-    #[command(group = ArgGroup::new("what").multiple(true).required(true).args(["mirror", "default", "color", "name", "privacy"]))]
+    #[command(group = ArgGroup::new("what").multiple(true).required(true).args(["mirror", "default", "color", "name", "privacy", "confirm_deletions"]))]
     Set {
         user: String,
         id: String,
@@ -243,6 +243,9 @@ pub(super) enum Source {
         /// What others see.
         #[arg(long, value_enum)]
         privacy: Option<Privacy>,
+        /// The deletions that are held for this source are meant.
+        #[arg(long)]
+        confirm_deletions: bool,
     },
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use clap::Parser as _;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use self::admin::{Answer, Content, Failure, Password, Request, SourceChange};
@@ -88,7 +89,15 @@ async fn manage(config: Config, request: Request) -> Result<Answer, Failure> {
         return answer;
     }
     let gateway = Gateway::open(config).await?;
+    // Without a server nobody works but this command.
+    let (stop, stopped) = watch::channel(false);
+    let waits = matches!(request, Request::Sync { wait: true, .. });
+    let workers = waits.then(|| tokio::spawn(Arc::clone(&gateway.sync).work(stopped)));
     let answer = admin::execute(&gateway, request, &progress).await;
+    stop.send_replace(true);
+    if let Some(workers) = workers {
+        drop(workers.await);
+    }
     gateway.close().await?;
     answer
 }
@@ -198,7 +207,7 @@ fn source_request(source: Source) -> Request {
     use crate::calendar;
     match source {
         Source::List { user } => Request::SourceList { user },
-        Source::Set { user, id, mirror, default, color, name, privacy } => {
+        Source::Set { user, id, mirror, default, color, name, privacy, confirm_deletions } => {
             let mirror = mirror.map(|mirror| match mirror {
                 Mirror::TwoWay => calendar::Mirror::TwoWay,
                 Mirror::ReadOnly => calendar::Mirror::ReadOnly,
@@ -208,7 +217,11 @@ fn source_request(source: Source) -> Request {
                 Privacy::Full => calendar::Privacy::Full,
                 Privacy::Busy => calendar::Privacy::Busy,
             });
-            Request::SourceSet { user, id, change: SourceChange { mirror, default, color, name, privacy } }
+            Request::SourceSet {
+                user,
+                id,
+                change: SourceChange { mirror, default, confirm_deletions, color, name, privacy },
+            }
         }
     }
 }

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Failure, SourceChange, existing, failed};
-use crate::account::{Account, AccountState, NewCalDav};
+use crate::account::{Account, NewCalDav, ProviderKind};
 use crate::app::Gateway;
 use crate::calendar::{Collection, CollectionChange, CollectionKind, Mirror, Privacy};
 use crate::id::{AccountId, UserId};
-use crate::jobs::{Breaker, Hold, LaneHealth};
+use crate::jobs::Priority;
+use crate::sync::AccountStatus;
 use crate::vault::Secret;
 
 /// What a CalDAV account is connected with.
@@ -22,7 +23,7 @@ pub(super) async fn add(gateway: &Gateway, user: &str, new: New) -> Result<Answe
     let user = existing(gateway, user).await?;
     let new = NewCalDav { label: new.label, address: new.url, username: new.username, password: new.password };
     let account = gateway.accounts.add_caldav(&user, new).await?;
-    gateway.account_connected(&account).await?;
+    gateway.sync.attend(&account.id).await?;
     let sources = gateway.accounts.sources_of(&account).await?.len();
     let text = format!("{} is connected as {}, with {sources} calendars", account.label, account.id);
     let mut document = record(gateway, &account).await?;
@@ -44,14 +45,14 @@ pub(super) async fn list(gateway: &Gateway, user: &str) -> Result<Answer, Failur
 pub(super) async fn remove(gateway: &Gateway, user: &str, id: &str) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
     let account = own(gateway, &user, id).await?;
-    forget(gateway, &account).await?;
+    gateway.sync.remove(&account.id).await?;
     let text = format!("{} is removed; its events stay at the provider", account.label);
     Ok(Answer::saying(json!({ "id": account.id }), text))
 }
 
 pub(super) async fn remove_all(gateway: &Gateway, user: &UserId) -> Result<(), Failure> {
     for account in gateway.accounts.list(user).await? {
-        forget(gateway, &account).await?;
+        gateway.sync.remove(&account.id).await?;
     }
     Ok(())
 }
@@ -59,17 +60,14 @@ pub(super) async fn remove_all(gateway: &Gateway, user: &UserId) -> Result<(), F
 pub(super) async fn pause(gateway: &Gateway, user: &str, id: &str) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
     let account = own(gateway, &user, id).await?;
-    let account = gateway.accounts.pause(&account.id).await?;
-    gateway.queue.pause_lane(account.id.as_str()).await?;
+    gateway.sync.pause(&account.id).await?;
     Ok(Answer::saying(record(gateway, &account).await?, format!("{} is paused", account.label)))
 }
 
 pub(super) async fn resume(gateway: &Gateway, user: &str, id: &str) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
     let account = own(gateway, &user, id).await?;
-    let account = gateway.accounts.resume(&account.id).await?;
-    gateway.queue.resume_lane(account.id.as_str()).await?;
-    gateway.account_connected(&account).await?;
+    gateway.sync.resume(&account.id).await?;
     Ok(Answer::saying(record(gateway, &account).await?, format!("{} is worked for again", account.label)))
 }
 
@@ -124,54 +122,43 @@ pub(super) async fn source_set(
         gateway.calendars.set_default_source(&user, one.source().map(|at| &at.source)).await?;
     }
     if let (true, Some(at)) = (resumed, one.source()) {
-        let account = gateway.accounts.account(&at.account).await?;
-        gateway.account_connected(&account).await?;
+        let source = gateway.accounts.source(&at.source).await?;
+        gateway.sync.enqueue_pull(&source, true, Priority::High).await?;
+    }
+    if let (true, Some(at)) = (change.confirm_deletions, one.source())
+        && !gateway.sync.confirm_deletions(&at.source).await?
+    {
+        return failed(format!("no deletions are held for {id}"));
     }
     let default = gateway.calendars.default_collection(&user).await?.id == one.id;
     let count = gateway.calendars.view(&one.id).await?.len();
     Ok(Answer::saying(collection_record(&one, default, count), format!("{} is changed", one.display_name)))
 }
 
-/// How an account fares, as `status` and `account list` say it.
-pub(super) async fn record(gateway: &Gateway, account: &Account) -> Result<Value, Failure> {
-    let health = gateway.queue.health(account.id.as_str()).await?;
-    let (state, reason) = state(account, &health);
-    Ok(json!({
-        "id": account.id, "user": account.user, "label": account.label, "provider": account.provider.name(),
-        "state": state, "reason": reason, "created": account.created, "last_success": health.last_success,
-        "next_run": health.next_run, "queue": health.queued, "dead": health.dead, "error_rate": health.error_rate,
+/// How an account fares, as `status` says it.
+pub(super) fn status_record(one: &AccountStatus) -> Value {
+    json!({
+        "id": one.id, "label": one.label, "provider": one.provider, "state": one.state.as_str(), "reason": one.reason,
+        "last_success": one.last_success, "next_run": one.next_run, "queue": one.queue, "error_rate": one.error_rate,
         "webhook_expires": Value::Null,
-    }))
+    })
 }
 
-/// One of the five words, and why it is not `healthy`.
-fn state(account: &Account, health: &LaneHealth) -> (&'static str, Option<String>) {
-    match (&account.state, &health.hold) {
-        (AccountState::Paused, _) | (_, Some(Hold::Paused)) => ("paused", None),
-        (AccountState::NeedsSignIn { why }, _) | (_, Some(Hold::NeedsSignIn { why })) => {
-            ("needs_sign_in", Some(why.clone()))
-        }
-        (AccountState::Active, None) => match health.breaker {
-            Breaker::Open { .. } | Breaker::HalfOpen { .. } => ("down", health.last_error.clone()),
-            Breaker::Closed { .. } if health.last_error.is_some() => ("degraded", health.last_error.clone()),
-            Breaker::Closed { .. } if health.dead > 0 => {
-                ("degraded", Some("jobs were given up; see `lineartime job list --dead`".to_owned()))
-            }
-            Breaker::Closed { .. } => ("healthy", None),
-        },
+/// The same with what does not change.
+async fn record(gateway: &Gateway, account: &Account) -> Result<Value, Failure> {
+    let status = gateway.sync.status(Some(&account.user)).await?;
+    let one = status.accounts.iter().find(|one| one.id == account.id);
+    let mut record = one.map_or_else(|| json!({ "id": account.id, "label": account.label }), status_record);
+    if let Some(fields) = record.as_object_mut() {
+        let ProviderKind::CalDav { given, username, .. } = &account.provider;
+        fields.insert("url".to_owned(), json!(given));
+        fields.insert("username".to_owned(), json!(username));
+        fields.insert("created".to_owned(), json!(account.created));
     }
+    Ok(record)
 }
 
-/// Paused first, so that nothing starts on what is taken apart; the jobs go last, for a running one to find itself
-/// lost.
-async fn forget(gateway: &Gateway, account: &Account) -> Result<(), Failure> {
-    gateway.queue.pause_lane(account.id.as_str()).await?;
-    gateway.accounts.remove(&account.id).await?;
-    gateway.queue.forget_lane(account.id.as_str()).await?;
-    Ok(())
-}
-
-async fn own(gateway: &Gateway, user: &UserId, id: &str) -> Result<Account, Failure> {
+pub(super) async fn own(gateway: &Gateway, user: &UserId, id: &str) -> Result<Account, Failure> {
     let none = || Failure(format!("{user} has no account {id}; `lineartime account list {user}` lists them"));
     let id: AccountId = id.parse().map_err(|_| none())?;
     let mine = gateway.accounts.list(user).await?;

@@ -131,6 +131,7 @@ pub(crate) enum Request {
 pub(crate) struct SourceChange {
     pub(crate) mirror: Option<crate::calendar::Mirror>,
     pub(crate) default: bool,
+    pub(crate) confirm_deletions: bool,
     pub(crate) color: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) privacy: Option<crate::calendar::Privacy>,

@@ -1,10 +1,13 @@
 //! The queue, syncing, and how everything fares.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Answer, Failure, Listener, existing, failed};
+use super::accounts::{own, status_record};
+use super::{Answer, Failure, Listener, Progress, existing, failed};
 use crate::app::Gateway;
 use crate::jobs::{Job, JobId, Queue, State};
+use crate::sync::{self, Status};
 
 /// What is to be synced.
 pub(super) struct Extent {
@@ -59,38 +62,27 @@ fn priority(job: &Job) -> &'static str {
 }
 
 pub(super) async fn status(gateway: &Gateway, user: Option<&str>) -> Result<Answer, Failure> {
-    let accounts = match user {
-        Some(user) => gateway.accounts.list(&existing(gateway, user).await?).await?,
-        None => gateway.accounts.all().await?,
+    let user = match user {
+        Some(user) => Some(existing(gateway, user).await?),
+        None => None,
     };
-    let (mut records, mut queue, mut dead) = (Vec::new(), 0, 0);
-    for account in &accounts {
-        let record = super::accounts::record(gateway, account).await?;
-        let number = |name| record.get(name).and_then(Value::as_u64).unwrap_or_default();
-        queue += number("queue");
-        dead += number("dead");
-        records.push(record);
-    }
-    let text = summary(&records, queue, dead);
-    Ok(Answer::saying(json!({ "accounts": records, "queue": queue, "dead": dead }), text))
+    let status = gateway.sync.status(user.as_ref()).await?;
+    let records: Vec<Value> = status.accounts.iter().map(status_record).collect();
+    let text = summary(&status);
+    Ok(Answer::saying(json!({ "accounts": records, "queue": status.queue, "dead": status.dead }), text))
 }
 
-fn summary(accounts: &[Value], queue: u64, dead: u64) -> String {
-    let mut text = String::new();
-    for account in accounts {
-        let word = |name| account.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-        let reason = account.get("reason").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
-        text += &format!(
-            "{} ({}, {}) is {}{reason}; last success {}, next run {}\n",
-            word("label"),
-            word("provider"),
-            word("id"),
-            word("state"),
-            word("last_success"),
-            word("next_run"),
-        );
+fn summary(status: &Status) -> String {
+    let mut lines = Vec::new();
+    for one in &status.accounts {
+        let reason = one.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let time = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
+        let (last, next) = (time(one.last_success), time(one.next_run));
+        let (label, provider, id, state) = (&one.label, one.provider, &one.id, one.state.as_str());
+        lines.push(format!("{label} ({provider}, {id}) is {state}{reason}; last success {last}, next run {next}"));
     }
-    text + &format!("{queue} jobs in the queue, {dead} given up")
+    lines.push(format!("{} changes wait to go to providers, {} jobs were given up", status.queue, status.dead));
+    lines.join("\n")
 }
 
 pub(super) async fn sync(
@@ -99,7 +91,33 @@ pub(super) async fn sync(
     extent: &Extent,
     progress: &Listener,
 ) -> Result<Answer, Failure> {
-    let _user = existing(gateway, user).await?;
-    let _later = (&extent.account, extent.full, extent.wait, progress, gateway);
-    failed("syncing is not part of this build yet")
+    let user = existing(gateway, user).await?;
+    let account = match &extent.account {
+        Some(id) => Some(own(gateway, &user, id).await?.id),
+        None => None,
+    };
+    if !extent.wait {
+        gateway.sync.sync_now(&user, account.as_ref(), extent.full).await?;
+        return Ok(Answer::saying(json!({ "user": user, "queued": true }), "a sync is queued"));
+    }
+    let tell = |told: &sync::Progress| progress(shown(told));
+    let settled = gateway.sync.settle(&user, account.as_ref(), extent.full, tell).await?;
+    if let Some(first) = settled.troubles.first() {
+        let more = settled.troubles.len() - 1;
+        let more = if more > 0 { format!(" (and {more} more; see `lineartime status {user}`)") } else { String::new() };
+        return failed(format!("{}, {}: {}{more}", first.account, first.source, first.why));
+    }
+    let done = &settled.progress;
+    let document = json!({
+        "user": user, "sources": done.sources, "objects": done.objects, "pending": done.pending,
+    });
+    Ok(Answer::saying(document, format!("{} calendars are in step", done.sources)))
+}
+
+fn shown(told: &sync::Progress) -> Progress {
+    let message = match told.pending {
+        0 => format!("syncing, {} objects", told.objects),
+        pending => format!("syncing, {} objects, {pending} changes to send", told.objects),
+    };
+    Progress { message, done: told.sources_done as u64, total: told.sources as u64 }
 }

@@ -1,0 +1,116 @@
+//! The server's edge over the parts: the router, its settings, and what it asks the parts behind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::Gateway;
+use crate::caldav;
+use crate::calendar::Pending;
+use crate::cli::admin::Failure;
+use crate::config::Config;
+use crate::server::{self, Figures, Network, Parties, Readiness, Router, Server, TlsFiles};
+use crate::store::Store;
+use crate::sync;
+use crate::web;
+
+/// Takes the port; nothing is answered yet.
+pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
+    let settings = server_config(&gateway.config)?;
+    let (clock, entropy) = (gateway.clock.clone(), gateway.entropy.clone());
+    let caldav = caldav::Service::new(
+        gateway.calendars.clone(),
+        Arc::new(Providers(gateway.sync.clone())),
+        clock.clone(),
+        caldav_settings(&gateway.config),
+    );
+    let parties = Parties {
+        caldav,
+        web: web::Pages::new(gateway.users.clone(), entropy.clone()),
+        users: gateway.users.clone(),
+        readiness: Arc::new(StoreAnswers(gateway.store.clone())),
+        metrics: Some(Figures(figures()?)),
+    };
+    let router = Router::new(parties, settings.clone(), clock.clone(), entropy);
+    let bound = Server::bind(Arc::new(router), settings, clock).await;
+    bound.map_err(|error| {
+        let failure = Failure::from(error);
+        let named = failure.0.contains("server.listen") || failure.0.contains("server.tls");
+        if named { failure } else { Failure(format!("{}; see server.listen", failure.0)) }
+    })
+}
+
+fn server_config(config: &Config) -> Result<server::Config, Failure> {
+    let (server, limits) = (&config.server, &config.limits);
+    let proxies: Result<Vec<Network>, _> = server.trusted_proxies.iter().map(|text| text.parse()).collect();
+    Ok(server::Config {
+        listen: server.listen,
+        tls: tls_files(server.tls_cert.clone(), server.tls_key.clone()),
+        trusted_proxies: proxies?,
+        allow_plain_passwords: server.allow_plain_passwords,
+        max_connections: server.max_connections,
+        max_connections_per_address: server.max_connections_per_address,
+        max_requests: server.max_requests,
+        header_timeout: server.header_timeout,
+        keep_alive: server.keep_alive,
+        body_idle_timeout: server.body_idle_timeout,
+        request_timeout: server.request_timeout,
+        shutdown_grace: server.shutdown_grace,
+        max_request_body: limits.max_request_body,
+        max_xml_body: limits.max_xml_body,
+        max_form_body: limits.max_form_body,
+        max_header_bytes: limits.max_header_size,
+        max_headers: limits.max_headers,
+        max_uri: limits.max_uri,
+    })
+}
+
+fn tls_files(cert: Option<PathBuf>, key: Option<PathBuf>) -> Option<TlsFiles> {
+    Some(TlsFiles { cert: cert?, key: key? })
+}
+
+fn caldav_settings(config: &Config) -> caldav::Settings {
+    caldav::Settings {
+        write_through: config.sync.write_through,
+        mail_domain: config.server.public_url.host_str().unwrap_or("localhost").to_owned(),
+        max_multiget: config.limits.max_multiget,
+        max_query: config.limits.max_query_results,
+        ..caldav::Settings::default()
+    }
+}
+
+/// The figures of this process. They are kept from here on.
+fn figures() -> Result<PrometheusHandle, Failure> {
+    Ok(PrometheusBuilder::new().install_recorder()?)
+}
+
+/// The providers' word on a write, from the engine that pushes it.
+#[derive(Debug)]
+struct Providers(Arc<sync::Engine>);
+
+#[async_trait::async_trait]
+impl caldav::Verdicts for Providers {
+    async fn verdict(&self, pending: &[Pending], wait: Duration) -> caldav::Verdict {
+        match self.0.verdict(pending, wait).await {
+            Some(sync::Verdict::Refused(why)) => caldav::Verdict::Refused(why),
+            Some(sync::Verdict::Accepted) | None => caldav::Verdict::Fine,
+        }
+    }
+}
+
+/// Ready as long as the store can be read.
+#[derive(Debug)]
+struct StoreAnswers(Arc<dyn Store>);
+
+#[async_trait::async_trait]
+impl Readiness for StoreAnswers {
+    async fn check(&self) -> Result<(), String> {
+        let row = super::CANARY.key(&"canary".to_owned());
+        match self.0.get(&row).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

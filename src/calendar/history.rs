@@ -7,7 +7,7 @@ use crate::calendar::intent::{Cause, Pending};
 use crate::calendar::record::{Author, EVENTS, EtagOctets, EventRow, REVISIONS, Space, UIDS};
 use crate::calendar::{Calendars, Collection, PutError, Refusal};
 use crate::ical::Object;
-use crate::id::{Etag, EventId, UserId};
+use crate::id::{Etag, EventId, SourceId, UserId};
 use crate::store::{Batch, CommitError, StoreError};
 
 /// One revision, without its content.
@@ -123,15 +123,27 @@ impl Calendars {
     }
 
     /// Forgets events that were deleted before `before`, with their history. Says how many.
-    /// An event that comes back to life meanwhile is left alone.
+    /// An event that comes back to life meanwhile is left alone, and one that a provider has yet to be told of.
     pub async fn purge(&self, user: &UserId, before: Timestamp) -> Result<usize, StoreError> {
+        let sources: Vec<SourceId> =
+            self.collection_rows(user).await?.iter().filter_map(|row| Some(row.source()?.source.clone())).collect();
         let mut purged = 0;
         for (event, row) in self.trash(user).await? {
-            if row.modified < before && self.purge_one(user, event, &row).await? {
+            let old = row.modified < before;
+            if old && !self.is_awaited(&sources, event).await? && self.purge_one(user, event, &row).await? {
                 purged += 1;
             }
         }
         Ok(purged)
+    }
+
+    async fn is_awaited(&self, sources: &[SourceId], event: EventId) -> Result<bool, StoreError> {
+        for source in sources {
+            if self.intent(source, event).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn purge_one(&self, user: &UserId, event: EventId, row: &EventRow) -> Result<bool, StoreError> {

@@ -126,7 +126,8 @@ impl Calendars {
         limits: Limits,
     ) -> Self {
         let objects = query::object_cache(limits.object_cache);
-        let views = view::view_cache(limits.view_cache);
+        // A collection that is full, and the unified one beside it, must fit: else they would be built for every request.
+        let views = view::view_cache(limits.view_cache.max(limits.objects as u64 * 3));
         Self { store, queue, clock, entropy, limits, objects, views }
     }
 

@@ -199,8 +199,8 @@ impl Weighter<CollectionId, Arc<View>> for ByLength {
 }
 
 pub(crate) fn view_cache(entries: u64) -> ViewCache {
-    // One shard would be exact; several share the room, and a view must fit into one.
-    Cache::with_weighter(64, entries, ByLength)
+    // So few expected items make the cache one shard: split into several, none might have room for a large view.
+    Cache::with_weighter(32, entries, ByLength)
 }
 
 impl Calendars {

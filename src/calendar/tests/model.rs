@@ -138,6 +138,9 @@ impl Model {
     fn leave(&mut self, key: (bool, u8), collections: &[usize]) {
         let Some(event) = self.events.get_mut(&key) else { return };
         let before: Vec<usize> = event.members.iter().map(|(member, _)| *member).collect();
+        if before.is_empty() {
+            return;
+        }
         event.members.retain(|(member, _)| !collections.contains(member));
         if event.members.is_empty() {
             event.former = before;

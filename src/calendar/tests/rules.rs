@@ -433,6 +433,35 @@ async fn the_trash_is_emptied_by_age() {
 }
 
 #[tokio::test]
+async fn what_a_provider_must_still_be_told_is_not_purged() {
+    let house = House::new();
+    let source = house.attach("a", Mirror::TwoWay).await;
+    house.put("s-a", "a.ics", event("u1", "x")).await.unwrap();
+    house.delete("s-a", "a.ics").await.unwrap();
+    house.clock.advance(std::time::Duration::from_secs(60));
+    let now = house.calendars.clock.now();
+    assert_eq!(house.calendars.purge(&house.user, now).await.unwrap(), 0);
+    house.forget_intents(&source).await;
+    assert_eq!(house.calendars.purge(&house.user, now).await.unwrap(), 1);
+    house.check().await;
+}
+
+/// A view that does not stay in the cache is built for every request.
+#[tokio::test]
+async fn a_large_view_is_kept() {
+    let house = House::with(Limits { objects: 300, view_cache: 0, ..Limits::default() });
+    let source = house.attach("a", Mirror::TwoWay).await;
+    let items = (0..300).map(|n| new_item(&format!("{n}.ics"), event(&format!("u{n}"), "x"))).collect();
+    house.apply(&source, items).await.unwrap();
+    for collection in ["unified", "s-a"] {
+        let id = house.id(collection);
+        let view = house.calendars.view(&id).await.unwrap();
+        assert_eq!(view.len(), 300);
+        assert!(Arc::ptr_eq(&view, &house.calendars.view(&id).await.unwrap()), "{collection}");
+    }
+}
+
+#[tokio::test]
 async fn only_so_many_revisions_are_kept_and_never_without_the_served_one() {
     let house = House::with(Limits { revisions: 3, ..Limits::default() });
     let put = house.put("local", "a.ics", event("u1", "0")).await.unwrap();

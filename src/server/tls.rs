@@ -39,7 +39,7 @@ pub enum TlsError {
 
 /// The certificate in use.
 #[derive(Debug)]
-pub struct Certificate {
+pub(super) struct Certificate {
     files: TlsFiles,
     current: RwLock<Loaded>,
 }
@@ -64,19 +64,19 @@ struct Pems {
 
 impl Certificate {
     /// Reads both files.
-    pub async fn load(files: TlsFiles) -> Result<Self, TlsError> {
+    pub(super) async fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let pems = read(&files).await?;
         let acceptor = acceptor(&files, &pems)?;
         Ok(Self { files, current: RwLock::new(Loaded { acceptor, pems }) })
     }
 
     /// What new connections are accepted with.
-    pub fn acceptor(&self) -> TlsAcceptor {
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
         self.current.read().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
     }
 
     /// Looks whether the files have changed; true if a new pair is in use now.
-    pub async fn reload(&self) -> Result<bool, TlsError> {
+    pub(super) async fn reload(&self) -> Result<bool, TlsError> {
         let pems = read(&self.files).await?;
         if self.current.read().unwrap_or_else(PoisonError::into_inner).pems == pems {
             return Ok(false);
@@ -87,7 +87,7 @@ impl Certificate {
     }
 
     /// Looks again and again. Never ends.
-    pub async fn watch(&self, clock: &dyn Clock) {
+    pub(super) async fn watch(&self, clock: &dyn Clock) {
         loop {
             clock.sleep(LOOK_EVERY).await;
             match self.reload().await {

@@ -1,0 +1,203 @@
+//! The DAV tree as clients see it: requests through the router, in process, no socket.
+//!
+//! Each client's sequence is the one recorded in the design's `clients.md` section 6; the tables of bad input name
+//! status and precondition exactly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use jiff::Timestamp;
+use lineartime::caldav::{NoVerdicts, Service, Settings, Verdict, Verdicts};
+use lineartime::calendar::{Calendars, Limits, Pending};
+use lineartime::clock::{Clock, ManualClock};
+use lineartime::entropy::{Entropy, SeededEntropy};
+use lineartime::id::UserId;
+use lineartime::identity::{self, Users};
+use lineartime::jobs::{Policy, Queue};
+use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
+use lineartime::store::Store;
+use lineartime::store::memory::MemoryStore;
+use lineartime::vault::Secret;
+use lineartime::web::Pages;
+
+mod bad_input;
+mod clients;
+mod edge;
+mod protocol;
+
+/// A server with one user, `ana`, and everything in memory.
+pub(crate) struct Server {
+    router: Router,
+    pub(crate) users: Arc<Users>,
+    pub(crate) calendars: Arc<Calendars>,
+    pub(crate) clock: ManualClock,
+}
+
+/// An answer, read whole.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(Config::default(), Settings::default(), Arc::new(NoVerdicts)).await
+    }
+
+    pub(crate) async fn with(config: Config, settings: Settings, verdicts: Arc<dyn Verdicts>) -> Self {
+        let clock = ManualClock::new("2026-03-02T08:00:00Z".parse::<Timestamp>().unwrap());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(7));
+        let queue = Arc::new(Queue::new(store.clone(), shared.clone(), entropy.clone(), Policy::default()));
+        let users = Arc::new(Users::new(store.clone(), shared.clone(), entropy.clone(), identity::Config::default()));
+        let ana = UserId::parse("ana").unwrap();
+        users.add(&ana, &Secret::new(b"correct horse".as_slice()), true).await.unwrap();
+        let calendars = Arc::new(Calendars::new(store, queue, shared.clone(), entropy.clone(), Limits::default()));
+        let parties = Parties {
+            caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings),
+            web: Pages::new(users.clone(), entropy.clone()),
+            users: users.clone(),
+            readiness: Arc::new(AlwaysReady),
+            metrics: None,
+        };
+        Self { router: Router::new(parties, config, shared, entropy), users, calendars, clock }
+    }
+
+    /// A request as ana.
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut all = vec![("authorization", ANA)];
+        all.extend_from_slice(headers);
+        self.raw(method, path, &all, body).await
+    }
+
+    /// A request exactly so, from the same machine.
+    pub(crate) async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.from("127.0.0.1:40000", method, path, headers, body).await
+    }
+
+    /// A request from some address, over plain HTTP.
+    pub(crate) async fn from(
+        &self,
+        address: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "cal.example.org");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+        let peer = Peer { address: address.parse().unwrap(), tls: false };
+        let response = self.router.answer(peer, request).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// Stores an event in the unified calendar and gives its tag.
+    pub(crate) async fn put(&self, name: &str, body: &str) -> String {
+        let path = format!("{UNIFIED}{name}");
+        let answer = self.ask("PUT", &path, &[("content-type", "text/calendar")], body).await;
+        assert!(answer.status.is_success(), "{} {}", answer.status, answer.body);
+        answer.header("etag")
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> String {
+        self.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    }
+
+    /// Fails unless the status is this one.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self
+    }
+
+    /// Fails unless the body holds this text.
+    #[track_caller]
+    pub(crate) fn has(self, text: &str) -> Self {
+        assert!(self.body.contains(text), "no {text:?} in {}", self.body);
+        self
+    }
+
+    /// Fails if the body holds this text.
+    #[track_caller]
+    pub(crate) fn lacks(self, text: &str) -> Self {
+        assert!(!self.body.contains(text), "{text:?} in {}", self.body);
+        self
+    }
+
+    /// Fails unless the error names this condition.
+    #[track_caller]
+    pub(crate) fn violates(self, element: &str) -> Self {
+        assert!(self.header("content-type").contains("xml"), "{} {}", self.header("content-type"), self.body);
+        self.has("<D:error").has(element)
+    }
+
+    /// The text between two marks.
+    #[track_caller]
+    pub(crate) fn between(&self, from: &str, to: &str) -> String {
+        let start = self.body.find(from).unwrap_or_else(|| panic!("no {from:?} in {}", self.body)) + from.len();
+        let rest = &self.body[start..];
+        rest[..rest.find(to).unwrap()].to_owned()
+    }
+
+    pub(crate) fn count(&self, text: &str) -> usize {
+        self.body.matches(text).count()
+    }
+}
+
+/// A verdict that was decided before.
+#[derive(Debug)]
+pub(crate) struct Always(pub(crate) Verdict);
+
+#[async_trait::async_trait]
+impl Verdicts for Always {
+    async fn verdict(&self, _pending: &[Pending], _wait: Duration) -> Verdict {
+        self.0.clone()
+    }
+}
+
+/// An event of one hour.
+pub(crate) fn event(uid: &str, start: &str, summary: &str) -> String {
+    let lines = [
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "PRODID:-//test//EN",
+        "BEGIN:VEVENT",
+        &format!("UID:{uid}"),
+        "DTSTAMP:20260101T000000Z",
+        &format!("DTSTART:{start}"),
+        "DURATION:PT1H",
+        &format!("SUMMARY:{summary}"),
+        "END:VEVENT",
+        "END:VCALENDAR",
+        "",
+    ];
+    lines.join("\r\n")
+}
+
+/// A PROPFIND body for these properties, with the prefixes D, C, CS and A.
+pub(crate) fn props(names: &[&str]) -> String {
+    let names: String = names.iter().map(|name| format!("<{name}/>")).collect();
+    format!("<D:propfind {NS}><D:prop>{names}</D:prop></D:propfind>")
+}
+
+pub(crate) const NS: &str = "xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:params:xml:ns:caldav\" \
+    xmlns:CS=\"http://calendarserver.org/ns/\" xmlns:A=\"http://apple.com/ns/ical/\"";
+pub(crate) const ANA: &str = "Basic YW5hOmNvcnJlY3QgaG9yc2U=";
+pub(crate) const HOME: &str = "/dav/calendars/ana/";
+pub(crate) const UNIFIED: &str = "/dav/calendars/ana/unified/";
+pub(crate) const PRINCIPAL: &str = "/dav/principals/ana/";

@@ -187,14 +187,13 @@ async fn open_keys(config: &Config, store: &dyn Store, entropy: &dyn Entropy) ->
         None => MasterKey::read_or_make(&path, entropy)?,
     };
     let keys = KeyRing::load(&key);
-    match canary {
-        Some(canary) => keys.check(&canary.sealed)?,
-        None => {
-            let mut batch = Batch::new();
-            CANARY.expect_absent(&mut batch, &name);
-            CANARY.put(&mut batch, &name, &Canary { sealed: keys.canary(entropy) });
-            store.commit(batch).await?;
-        }
+    if let Some(canary) = canary {
+        keys.check(&canary.sealed)?;
+    } else {
+        let mut batch = Batch::new();
+        CANARY.expect_absent(&mut batch, &name);
+        CANARY.put(&mut batch, &name, &Canary { sealed: keys.canary(entropy) });
+        store.commit(batch).await?;
     }
     Ok(keys)
 }

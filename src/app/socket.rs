@@ -86,13 +86,10 @@ async fn converse(gateway: &Gateway, stream: UnixStream) {
     if read.read_line(&mut line).await.is_err() {
         return;
     }
-    let request = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => request,
-        Err(_) => {
-            let why = "the server does not know this command; is it of another version?".to_owned();
-            drop(send(&mut write, &Frame::Failed(why)).await);
-            return;
-        }
+    let Ok(request) = serde_json::from_str::<Request>(&line) else {
+        let why = "the server does not know this command; is it of another version?".to_owned();
+        drop(send(&mut write, &Frame::Failed(why)).await);
+        return;
     };
     zeroize::Zeroize::zeroize(&mut line);
     let (told, mut heard) = watch::channel(None::<Progress>);

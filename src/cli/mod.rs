@@ -77,7 +77,7 @@ async fn perform(args: Args) -> Result<Option<Answer>, Failure> {
         Command::Status { ready: true, .. } => Ok(Some(ready(&loaded.config).await?)),
         other => {
             let request = request(other)?;
-            Ok(Some(manage(loaded.config, request).await?))
+            Ok(Some(Box::pin(manage(loaded.config, request)).await?))
         }
     }
 }
@@ -158,7 +158,7 @@ fn request(command: Command) -> Result<Request, Failure> {
         Command::RestoreEvent { user, uid, revision } => Request::RestoreEvent { user, uid, revision },
         Command::Import { user, file, source } => Request::Import { user, source, content: read_file(&file)? },
         Command::Export { user, source, .. } => Request::Export { user, source },
-        Command::Backup { folder } => Request::Backup { folder: absolute(folder)? },
+        Command::Backup { folder } => Request::Backup { folder: absolute(&folder)? },
         Command::Doctor => Request::Doctor,
         Command::Serve | Command::Restore { .. } | Command::Key(_) | Command::CheckConfig | Command::Version => {
             return Err(Failure("this command runs here and not in the server".to_owned()));
@@ -248,6 +248,6 @@ fn read_file(file: &Path) -> Result<Content, Failure> {
 }
 
 /// The server has another working folder than the person.
-fn absolute(folder: PathBuf) -> Result<PathBuf, Failure> {
-    std::path::absolute(&folder).map_err(|error| Failure(format!("{} is no path: {error}", folder.display())))
+fn absolute(folder: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(folder).map_err(|error| Failure(format!("{} is no path: {error}", folder.display())))
 }

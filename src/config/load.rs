@@ -78,7 +78,7 @@ impl Loaded {
                 notes.push(format!("{name} is not read: section and key are joined by two underscores"));
                 continue;
             }
-            table = with_variable(table, name, &path.to_ascii_lowercase(), value)?;
+            table = with_variable(&table, name, &path.to_ascii_lowercase(), value)?;
         }
         let mut config = Config::deserialize(table).map_err(|error| ConfigError(error.message().to_owned()))?;
         read_secret_files(&mut config)?;
@@ -131,7 +131,7 @@ fn key_at(table: &Spanned<DeTable<'_>>, span: &Range<usize>) -> Option<String> {
 
 /// Lays one variable over the table. Its text is taken as a text if the key takes one, else as TOML, else as a list
 /// with commas.
-fn with_variable(table: Table, name: &str, path: &str, text: &str) -> Result<Table, ConfigError> {
+fn with_variable(table: &Table, name: &str, path: &str, text: &str) -> Result<Table, ConfigError> {
     let toml = toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
     let list = text.split(',').map(|part| Value::String(part.trim().to_owned())).collect();
     let readings = [Some(Value::String(text.to_owned())), toml, Some(Value::Array(list))];

@@ -37,11 +37,11 @@ pub struct Server {
     /// How people and providers reach this server: feeds, sign-in redirects and webhooks are built from it.
     #[serde(deserialize_with = "units::web_address")]
     pub public_url: Url,
-    /// Certificate chain (PEM). With tls_key set too, TLS is served, and the files are read again when they change.
+    /// Certificate chain (PEM). With `tls_key` set too, TLS is served, and the files are read again when they change.
     pub tls_cert: Option<PathBuf>,
-    /// Private key (PEM) of tls_cert.
+    /// Private key (PEM) of `tls_cert`.
     pub tls_key: Option<PathBuf>,
-    /// Addresses and networks of reverse proxies whose X-Forwarded-* is believed, as ["127.0.0.1", "10.0.0.0/8"].
+    /// Addresses and networks of reverse proxies whose X-Forwarded-* is believed, as `["127.0.0.1", "10.0.0.0/8"]`.
     pub trusted_proxies: Vec<String>,
     /// Take passwords over plain HTTP from other machines. Only for networks that encrypt below, as a VPN does.
     pub allow_plain_passwords: bool,
@@ -117,7 +117,7 @@ pub struct Security {
     /// The key that seals stored passwords and tokens: 32 octets as hex or base64. Unset, <storage.path>/master.key is made on first start.
     #[serde(deserialize_with = "units::secret")]
     pub master_key: Option<Secret>,
-    /// A file that holds master_key.
+    /// A file that holds `master_key`.
     pub master_key_file: Option<PathBuf>,
     /// Failed logins a minute under one name from one address; then 429.
     pub login_attempts_per_minute: u32,
@@ -270,7 +270,7 @@ impl Default for Conflict {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Providers {
-    /// Whether upstream servers may be at loopback, link-local or private addresses: false, true, or a list as ["nas.home.arpa", "192.168.1.0/24"].
+    /// Whether upstream servers may be at loopback, link-local or private addresses: false, true, or a list as `["nas.home.arpa", "192.168.1.0/24"]`.
     #[serde(deserialize_with = "units::private_addresses")]
     pub allow_private_addresses: PrivateAddresses,
     /// See there.
@@ -293,7 +293,7 @@ impl Default for Providers {
 }
 
 /// Google, by OAuth. Not used in this version.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Google {
     /// The client that you registered with Google.
@@ -301,7 +301,7 @@ pub struct Google {
     /// Its secret.
     #[serde(deserialize_with = "units::secret")]
     pub client_secret: Option<Secret>,
-    /// A file that holds client_secret.
+    /// A file that holds `client_secret`.
     pub client_secret_file: Option<PathBuf>,
     /// Unset: Google's own.
     #[serde(deserialize_with = "units::some_web_address")]
@@ -317,20 +317,6 @@ pub struct Google {
     pub api_url: Option<Url>,
 }
 
-impl Default for Google {
-    fn default() -> Self {
-        Self {
-            client_id: None,
-            client_secret: None,
-            client_secret_file: None,
-            auth_url: None,
-            token_url: None,
-            revoke_url: None,
-            api_url: None,
-        }
-    }
-}
-
 /// Microsoft, by OAuth. Not used in this version.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -340,7 +326,7 @@ pub struct Microsoft {
     /// Its secret.
     #[serde(deserialize_with = "units::secret")]
     pub client_secret: Option<Secret>,
-    /// A file that holds client_secret.
+    /// A file that holds `client_secret`.
     pub client_secret_file: Option<PathBuf>,
     /// Who may sign in: common, organizations, consumers, or a tenant id.
     pub tenant: String,
@@ -366,18 +352,12 @@ impl Default for Microsoft {
 }
 
 /// iCloud, by an app-specific password.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ICloud {
     /// Unset: iCloud's own.
     #[serde(deserialize_with = "units::some_web_address")]
     pub url: Option<Url>,
-}
-
-impl Default for ICloud {
-    fn default() -> Self {
-        Self { url: None }
-    }
 }
 
 /// Notifications from providers. Not used in this version.
@@ -398,7 +378,7 @@ impl Default for Webhooks {
 }
 
 /// Signing in through another service. Not used in this version.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Oidc {
     /// The service.
@@ -409,16 +389,10 @@ pub struct Oidc {
     /// Its secret.
     #[serde(deserialize_with = "units::secret")]
     pub client_secret: Option<Secret>,
-    /// A file that holds client_secret.
+    /// A file that holds `client_secret`.
     pub client_secret_file: Option<PathBuf>,
     /// Members of this group are administrators.
     pub admin_group: Option<String>,
-}
-
-impl Default for Oidc {
-    fn default() -> Self {
-        Self { issuer: None, client_id: None, client_secret: None, client_secret_file: None, admin_group: None }
-    }
 }
 
 /// What is written to stderr.
@@ -427,7 +401,7 @@ impl Default for Oidc {
 pub struct Log {
     /// text or json.
     pub format: LogFormat,
-    /// error, warn, info, debug, trace; or a filter as warn,lineartime::sync=debug.
+    /// error, warn, info, debug, trace; or a filter as `warn,lineartime::sync=debug`.
     pub level: String,
 }
 
@@ -438,20 +412,14 @@ impl Default for Log {
 }
 
 /// Who is told when a person must act. Not used in this version.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
     /// Where alerts are posted. The address is treated as a secret.
     #[serde(deserialize_with = "units::secret")]
     pub webhook_url: Option<Secret>,
-    /// A file that holds webhook_url.
+    /// A file that holds `webhook_url`.
     pub webhook_url_file: Option<PathBuf>,
-}
-
-impl Default for Alerts {
-    fn default() -> Self {
-        Self { webhook_url: None, webhook_url_file: None }
-    }
 }
 
 /// How many deletions of one source in one round are believed at once.

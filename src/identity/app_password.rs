@@ -123,7 +123,7 @@ impl Users {
                 // Revoked a moment ago, or another request noted it first: the row decides.
                 Err(CommitError::Stale(_)) => {
                     let still = APP_PASSWORDS.get(&*self.store, &key).await?.is_some();
-                    return Ok(still.then(|| AppPasswordId(key.1)));
+                    return Ok(still.then_some(AppPasswordId(key.1)));
                 }
                 // A full disk must not keep anybody out.
                 Err(CommitError::Store(error)) if error.is_full() => {}

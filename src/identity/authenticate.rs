@@ -138,10 +138,7 @@ impl Users {
         let now = self.clock.monotonic();
         // The time runs from when it was verified, however often it is used.
         self.remembered.until.remove_if(&mark, |until| *until <= now);
-        let place = match self.remembered.until.get_value_or_guard_async(&mark).await {
-            Ok(_) => return Ok(true),
-            Err(place) => place,
-        };
+        let Err(place) = self.remembered.until.get_value_or_guard_async(&mark).await else { return Ok(true) };
         self.admit(name.as_str(), peer)?;
         let hash = row.map(|row| row.hash.as_str());
         let right = self.hasher.verify(password, hash).await.map_err(|_| AuthError::Busy)?;

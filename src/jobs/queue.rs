@@ -320,7 +320,8 @@ impl Queue {
             Ok(LaneHealth {
                 consecutive_failures: row.failures,
                 last_success: row.last_success,
-                next_run: index.lane_due(lane),
+                // A lane that runs has its lease's end as its due time; for people it runs now.
+                next_run: if index.lane_jobs(lane).any(is_leased) { Some(now) } else { index.lane_due(lane) },
                 breaker: row.breaker,
                 queued: index.lane_jobs(lane).filter(|job| is_queued(job, now)).count(),
                 dead: index.dead().filter(|job| job.lane == lane).count(),

@@ -332,6 +332,10 @@ async fn laws(ops: Vec<Op>) {
             }
         }
     }
+    nothing_is_lost_and_all_drains(&bench, owed).await;
+}
+
+async fn nothing_is_lost_and_all_drains(bench: &Bench, owed: BTreeMap<String, bool>) {
     let dead: Vec<String> = bench.queue.dead().await.unwrap().into_iter().map(|job| job.key).collect();
     let listed = bench.queue.list().await.unwrap();
     for (key, owed) in owed {

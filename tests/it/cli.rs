@@ -1,1 +1,170 @@
-//! (in building)
+//! The program as a shell sees it: exit status, stdout, stderr; with a server and without one.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "correct horse battery staple\n";
+
+struct Home {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Home {
+    fn new() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self { folder: tempfile::tempdir().unwrap(), port: free.local_addr().unwrap().port() }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lineartime"));
+        command.args(arguments).current_dir(self.folder.path()).env("LINEARTIME_STORAGE__PATH", self.data());
+        command.env("LINEARTIME_SERVER__LISTEN", format!("127.0.0.1:{}", self.port));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut child = self.command(arguments).spawn().unwrap();
+        // A command that reads no password may be gone before this is written.
+        drop(child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()));
+        child.wait_with_output().unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// The one line that a command fails with.
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {line}");
+        assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+        assert!(output.stdout.is_empty());
+        line
+    }
+
+    fn serve(&self) -> Served {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let mut command = self.command(&["serve"]);
+        let served = Served(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        for _ in 0..600 {
+            if self.run(&["status", "--ready"]).status.success() {
+                return served;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the server does not start: {}", fs::read_to_string(self.folder.path().join("log")).unwrap());
+    }
+}
+
+struct Served(Child);
+
+impl Served {
+    fn stop(mut self) -> Option<i32> {
+        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn commands_do_the_same_with_a_server_and_without_one() {
+    let home = Home::new();
+    home.ok(&["user", "add", "Ana", "--admin", "--password-stdin"]);
+    assert_eq!(mode(&home.data()), 0o700);
+    assert_eq!(mode(&home.data().join("master.key")), 0o600);
+    let served = home.serve();
+    assert_eq!(mode(&home.data().join("admin.sock")), 0o600);
+    home.ok(&["user", "add", "ben", "--password-stdin"]);
+    let names = |users: &Value| users.as_array().unwrap().iter().map(|one| one["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(&home.json(&["user", "list"])), [json!("ana"), json!("ben")]);
+    let made = home.json(&["app-password", "add", "ana", "--label", "phone"]);
+    assert!(home.fails(&["user", "add", "ben", "--password-stdin"]).contains("ben"));
+    assert!(home.fails(&["serve"]).contains("another process"));
+    assert_eq!(home.json(&["status"]), json!({ "accounts": [], "queue": 0, "dead": 0 }));
+    assert_eq!(served.stop(), Some(0));
+    let listed = home.json(&["app-password", "list", "ana"]);
+    assert_eq!(listed[0]["id"], made["id"]);
+    assert!(!listed.to_string().contains(made["password"].as_str().unwrap()));
+    home.ok(&["user", "remove", "ben", "--yes"]);
+    assert_eq!(names(&home.json(&["user", "list"])), [json!("ana")]);
+    assert!(home.fails(&["status", "--ready"]).contains("no server"));
+}
+
+#[test]
+fn events_come_in_are_kept_in_versions_and_come_back_from_a_backup() {
+    let home = Home::new();
+    home.ok(&["user", "add", "ana", "--password-stdin"]);
+    let file = home.folder.path().join("in.ics");
+    let event = |summary: &str| {
+        format!(
+            "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:u1\r\nDTSTAMP:20260101T000000Z\r\n\
+             DTSTART:20260102T100000Z\r\nSUMMARY:{summary}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        )
+    };
+    for (summary, created) in [("first", 1), ("second", 0)] {
+        fs::write(&file, event(summary)).unwrap();
+        assert_eq!(home.json(&["import", "ana", "in.ics"])["created"], created);
+    }
+    assert!(home.ok(&["export", "ana"]).contains("SUMMARY:second"));
+    assert_eq!(home.json(&["history", "ana", "u1"]).as_array().unwrap().len(), 2);
+    home.ok(&["restore-event", "ana", "u1", "--revision", "1"]);
+    assert!(home.ok(&["export", "ana"]).contains("SUMMARY:first"));
+    fs::write(&file, "no calendar").unwrap();
+    home.fails(&["import", "ana", "in.ics"]);
+    home.ok(&["backup", "copy"]);
+    assert!(home.fails(&["restore", "copy"]).contains("empty"));
+    fs::rename(home.data(), home.folder.path().join("old")).unwrap();
+    home.ok(&["restore", "copy"]);
+    assert!(home.fails(&["user", "list"]).contains("master key"));
+    fs::copy(home.folder.path().join("old/master.key"), home.data().join("master.key")).unwrap();
+    assert!(home.ok(&["export", "ana"]).contains("SUMMARY:first"));
+    home.ok(&["user", "remove", "ana", "--yes"]);
+    home.ok(&["user", "add", "ana", "--password-stdin"]);
+    assert!(!home.ok(&["export", "ana"]).contains("SUMMARY"), "who comes later under a name finds nothing");
+    assert!(home.fails(&["history", "ana", "u1"]).contains("u1"));
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_are_told_apart() {
+    let home = Home::new();
+    for usage in [&["nonsense"][..], &["user", "add", "ana"], &["user", "remove", "ana"]] {
+        assert_eq!(home.run(usage).status.code(), Some(2), "{usage:?}");
+    }
+    fs::write(home.folder.path().join("config.toml"), "[server]\nlistne = 1\n").unwrap();
+    let error = home.fails(&["check-config"]);
+    assert!(error.contains("server.listne") && error.contains("config.toml, line 2"), "{error}");
+    fs::write(home.folder.path().join("config.toml"), "").unwrap();
+    assert!(home.json(&["check-config"]).is_array());
+    assert!(home.ok(&["version"]).starts_with("lineartime "));
+    assert!(!home.data().exists(), "neither opens a store");
+}

@@ -10,6 +10,7 @@ use super::Gateway;
 use crate::caldav;
 use crate::calendar::Pending;
 use crate::cli::admin::Failure;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::server::{self, Figures, Network, Parties, Readiness, Router, Server, TlsFiles};
 use crate::store::Store;
@@ -31,7 +32,7 @@ pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
         web: web::Pages::new(gateway.users.clone(), entropy.clone()),
         users: gateway.users.clone(),
         readiness: Arc::new(StoreAnswers(gateway.store.clone())),
-        metrics: Some(Figures(figures()?)),
+        metrics: Some(Figures(figures(&clock)?)),
     };
     let router = Router::new(parties, settings.clone(), clock.clone(), entropy);
     let bound = Server::bind(Arc::new(router), settings, clock).await;
@@ -82,9 +83,20 @@ fn caldav_settings(config: &Config) -> caldav::Settings {
 }
 
 /// The figures of this process. They are kept from here on.
-fn figures() -> Result<PrometheusHandle, Failure> {
-    Ok(PrometheusBuilder::new().install_recorder()?)
+fn figures(clock: &Arc<dyn Clock>) -> Result<PrometheusHandle, Failure> {
+    let figures = PrometheusBuilder::new().install_recorder()?;
+    let (handle, clock) = (figures.clone(), Arc::clone(clock));
+    // Durations pile up until somebody reads them; where nobody does, this keeps them small. It ends with the process.
+    tokio::spawn(async move {
+        loop {
+            clock.sleep(UPKEEP).await;
+            handle.run_upkeep();
+        }
+    });
+    Ok(figures)
 }
+
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The providers' word on a write, from the engine that pushes it.
 #[derive(Debug)]

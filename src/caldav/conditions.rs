@@ -33,10 +33,7 @@ impl Service {
         let mut etags = Vec::with_capacity(asked.lists.len());
         for list in &asked.lists {
             let tagged = list.resource.as_ref().map(Path::of);
-            let place = match tagged.as_ref().map_or(Some(path), Option::as_ref) {
-                Some(Path::Object(place)) => place,
-                _ => continue,
-            };
+            let Some(Path::Object(place)) = tagged.as_ref().map_or(Some(path), Option::as_ref) else { continue };
             if Path::Object(place.clone()).user() != path.user() {
                 continue;
             }

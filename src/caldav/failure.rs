@@ -9,6 +9,7 @@ use crate::calendar::{PutError, Refusal};
 use crate::dav::header::BadHeader;
 use crate::dav::name::dav;
 use crate::dav::{Href, Malformed, Precondition};
+use crate::ical::{Defect, DefectClass};
 use crate::id::{Place, ResourceName};
 
 use super::path::Path;
@@ -65,9 +66,10 @@ impl Failure {
         match error {
             PutError::Refused(Refusal::Exists) => Precondition::ResourceMustBeNull.into(),
             PutError::Refused(Refusal::Reserved) => Precondition::CalendarCollectionLocationOk.into(),
-            PutError::Refused(Refusal::Full) => Precondition::QuotaNotExceeded.into(),
             PutError::Refused(Refusal::ReadOnly | Refusal::Protected) => needs(href.clone(), dav::UNBIND),
-            PutError::Refused(Refusal::PropertiesTooLarge | Refusal::TooLarge) => Precondition::QuotaNotExceeded.into(),
+            PutError::Refused(Refusal::Full | Refusal::PropertiesTooLarge | Refusal::TooLarge) => {
+                Precondition::QuotaNotExceeded.into()
+            }
             PutError::Refused(Refusal::WrongComponent) => Precondition::SupportedCalendarComponent.into(),
             PutError::Refused(_) => Self::Forbidden("The calendar can't be changed so."),
             other => Self::of_other(other),
@@ -94,7 +96,7 @@ impl Failure {
             Refusal::TooManyInstances => Precondition::MaxInstances.into(),
             Refusal::TooManyAttendees => Precondition::MaxAttendeesPerInstance.into(),
             Refusal::WrongComponent => Precondition::SupportedCalendarComponent.into(),
-            Refusal::Invalid(_) => Precondition::ValidCalendarObjectResource.into(),
+            Refusal::Invalid(defect) => of_defect(defect).into(),
             Refusal::ReadOnly | Refusal::Protected => needs(member(place.name.clone()), dav::WRITE_CONTENT),
             Refusal::Full | Refusal::PropertiesTooLarge => Precondition::QuotaNotExceeded.into(),
             Refusal::ParentMissing => Self::Conflict("There is no calendar to put it in."),
@@ -102,6 +104,19 @@ impl Failure {
             Refusal::Exists => Precondition::ResourceMustBeNull.into(),
             Refusal::Reserved => Precondition::CalendarCollectionLocationOk.into(),
         }
+    }
+}
+
+/// The condition of RFC 4791 5.3.2.1 that an object's defect violates.
+fn of_defect(defect: Defect) -> Precondition {
+    match defect.class() {
+        DefectClass::CalendarData => Precondition::ValidCalendarData,
+        DefectClass::ObjectResource => Precondition::ValidCalendarObjectResource,
+        DefectClass::Size => Precondition::MaxResourceSize,
+        DefectClass::Instances => Precondition::MaxInstances,
+        DefectClass::Attendees => Precondition::MaxAttendeesPerInstance,
+        DefectClass::Early => Precondition::MinDateTime,
+        DefectClass::Late => Precondition::MaxDateTime,
     }
 }
 
@@ -128,5 +143,82 @@ impl From<Malformed> for Failure {
 impl From<BadHeader> for Failure {
     fn from(bad: BadHeader) -> Self {
         Self::BadHeader(bad)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::id::{CollectionId, CollectionName, UserId};
+
+    fn place() -> Place {
+        let collection = CollectionId::new(&UserId::parse("ana").unwrap(), CollectionName::unified());
+        Place { collection, name: "a.ics".parse().unwrap() }
+    }
+
+    /// What the failure says: the condition's name and status, or the variant's.
+    fn said(failure: Failure) -> (String, Option<StatusCode>) {
+        match failure {
+            Failure::Violated(condition) => (condition.element().local().to_owned(), Some(condition.status())),
+            other => (format!("{other:?}").chars().take_while(|c| c.is_alphanumeric()).collect(), None),
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_an_object_has_its_condition() {
+        let forbidden = Some(StatusCode::FORBIDDEN);
+        let full = Some(StatusCode::INSUFFICIENT_STORAGE);
+        let table = [
+            (Refusal::UidTaken("b.ics".parse().unwrap()), "no-uid-conflict", forbidden),
+            (Refusal::UidChanged, "no-uid-conflict", forbidden),
+            (Refusal::TooLarge, "max-resource-size", forbidden),
+            (Refusal::TooManyInstances, "max-instances", forbidden),
+            (Refusal::TooManyAttendees, "max-attendees-per-instance", forbidden),
+            (Refusal::WrongComponent, "supported-calendar-component", forbidden),
+            (Refusal::Invalid(Defect::Method), "valid-calendar-object-resource", forbidden),
+            (Refusal::Invalid(Defect::Version), "valid-calendar-data", forbidden),
+            (Refusal::Invalid(Defect::TooEarly), "min-date-time", forbidden),
+            (Refusal::Invalid(Defect::TooLate), "max-date-time", forbidden),
+            (Refusal::ReadOnly, "need-privileges", forbidden),
+            (Refusal::Protected, "need-privileges", forbidden),
+            (Refusal::Full, "quota-not-exceeded", full),
+            (Refusal::PropertiesTooLarge, "quota-not-exceeded", full),
+            (Refusal::ParentMissing, "Conflict", None),
+            (Refusal::SamePlace, "Forbidden", None),
+            (Refusal::Exists, "resource-must-be-null", forbidden),
+            (Refusal::Reserved, "calendar-collection-location-ok", forbidden),
+        ];
+        for (refusal, name, status) in table {
+            let shown = format!("{refusal:?}");
+            assert_eq!(said(Failure::of_write(refusal.into(), &place())), (name.to_owned(), status), "{shown}");
+        }
+    }
+
+    #[test]
+    fn other_failures_of_a_write_are_told_apart() {
+        let said = |error| said(Failure::of_write(error, &place())).0;
+        assert_eq!(said(PutError::ConditionFailed), "ConditionFailed");
+        assert_eq!(said(PutError::NotFound), "NotFound");
+        // Never a 4xx: others were faster, and the client did nothing wrong.
+        assert_eq!(said(PutError::Stale), "Busy");
+    }
+
+    #[test]
+    fn each_refusal_of_a_collection_has_its_condition() {
+        let href = Path::Calendar(place().collection).href();
+        let table = [
+            (Refusal::Exists, "resource-must-be-null"),
+            (Refusal::Reserved, "calendar-collection-location-ok"),
+            (Refusal::Full, "quota-not-exceeded"),
+            (Refusal::Protected, "need-privileges"),
+            (Refusal::ReadOnly, "need-privileges"),
+            (Refusal::PropertiesTooLarge, "quota-not-exceeded"),
+            (Refusal::WrongComponent, "supported-calendar-component"),
+        ];
+        for (refusal, name) in table {
+            assert_eq!(said(Failure::of_collection(refusal.into(), &href)).0, name);
+        }
     }
 }

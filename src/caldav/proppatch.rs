@@ -41,7 +41,7 @@ impl Service {
             note_preference(response.headers_mut(), prefer);
             return Ok(response);
         }
-        Ok(report(&subject, results, done))
+        Ok(report(&subject, &results, done))
     }
 
     async fn fulfil(&self, subject: &Subject, wishes: Wishes) -> Result<(), Failure> {
@@ -83,10 +83,10 @@ fn wish(subject: &Subject, wishes: &mut Wishes, step: &Update) -> Result<(), Ref
     }
 }
 
-fn report(subject: &Subject, results: Vec<(QName, Result<(), Refused>)>, done: bool) -> Response<Body> {
+fn report(subject: &Subject, results: &[(QName, Result<(), Refused>)], done: bool) -> Response<Body> {
     let mut writer = MultistatusWriter::new(crate::dav::multistatus::Detail::Full);
     let mut member = writer.member(&subject.href());
-    for (name, result) in &results {
+    for (name, result) in results {
         match result {
             Ok(()) if done => member.named(name),
             Ok(()) => member.refused(name, StatusCode::FAILED_DEPENDENCY, None),

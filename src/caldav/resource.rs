@@ -112,11 +112,7 @@ impl Service {
     pub(super) fn facts(&self, user: &UserId) -> Facts {
         let name = user.as_str();
         let mail = if name.contains('@') { name.to_owned() } else { format!("{name}@{}", self.settings.mail_domain) };
-        Facts {
-            user: user.clone(),
-            addresses: vec![format!("mailto:{mail}")],
-            limits: self.calendars.limits().object.clone(),
-        }
+        Facts { user: user.clone(), addresses: vec![format!("mailto:{mail}")], limits: self.calendars.limits().object }
     }
 
     /// The resource at `path`, with its dead properties.

@@ -29,10 +29,7 @@ impl Service {
         }
         let busy = vfreebusy(&merge_busy(taken), &asked.range, self.clock.now());
         let known = String::from_utf8_lossy(&busy);
-        let answer = |address: &String| match facts.is_own_address(address) {
-            true => Some(asked.reply(&known, address)),
-            false => None,
-        };
+        let answer = |address: &String| facts.is_own_address(address).then(|| asked.reply(&known, address));
         let replies: Vec<(&str, Option<String>)> =
             asked.attendees.iter().map(|address| (address.as_str(), answer(address))).collect();
         let verdicts: Vec<(&str, Verdict<'_>)> = replies

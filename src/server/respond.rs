@@ -66,7 +66,7 @@ impl From<BodyError> for Problem {
 pub(super) fn failed(problem: Problem, allow: Option<&'static str>) -> Response<Body> {
     match problem {
         Problem::Dav(failure) => dav_failed(failure, allow),
-        Problem::SignIn(why) => not_signed_in(why),
+        Problem::SignIn(why) => not_signed_in(&why),
         Problem::Body(why) => match why {
             BodyError::TooLarge => closing(plain(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large.")),
             BodyError::BadLength => closing(plain(StatusCode::BAD_REQUEST, "Content-Length is no number.")),
@@ -122,7 +122,7 @@ fn violated(precondition: &Precondition) -> Response<Body> {
     response
 }
 
-fn not_signed_in(why: SignIn) -> Response<Body> {
+fn not_signed_in(why: &SignIn) -> Response<Body> {
     match why {
         SignIn::Needed => {
             let mut response = plain(StatusCode::UNAUTHORIZED, "Please sign in.");
@@ -132,7 +132,7 @@ fn not_signed_in(why: SignIn) -> Response<Body> {
         SignIn::Overheard => plain(StatusCode::FORBIDDEN, OVERHEARD),
         SignIn::Throttled(wait) => {
             let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "Too many failed sign-ins; please wait.");
-            response.headers_mut().insert(RETRY_AFTER, seconds(wait));
+            response.headers_mut().insert(RETRY_AFTER, seconds(*wait));
             response
         }
         SignIn::Busy => later(Duration::from_secs(1), "Too many sign-ins at once; please try again."),

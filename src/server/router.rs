@@ -121,10 +121,7 @@ impl Router {
         B: http_body::Body<Data = Bytes> + Unpin,
     {
         let Ok(_place) = self.places.try_acquire() else { return failed(Problem::Overload, None) };
-        let route = match route {
-            Ok(route) => route,
-            Err(_) => return failed(Problem::Request("The path can't be read."), None),
-        };
+        let Ok(route) = route else { return failed(Problem::Request("The path can't be read."), None) };
         let allow = route.allow();
         let work = AssertUnwindSafe(self.dispatch(peer, parts, body, route)).catch_unwind();
         let done = match within(&*self.clock, self.config.request_timeout, work).await {
@@ -161,7 +158,7 @@ impl Router {
                 Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
             }),
             Route::Metrics => self.figures(),
-            Route::Front => Ok(self.page(self.parties.web.front().await)),
+            Route::Front => Ok(self.parties.web.front().await.map(whole)),
             Route::Setup(token) => self.setup(origin, parts, body, &token).await,
             Route::Nowhere => {
                 drain(&parts.headers, body, &*self.clock).await;
@@ -235,15 +232,11 @@ impl Router {
         }
         let web = &self.parties.web;
         if parts.method != Method::POST {
-            return Ok(self.page(web.setup_form(token).await));
+            return Ok(web.setup_form(token).await.map(whole));
         }
         let (max, idle) = (self.config.max_form_body, self.config.body_idle_timeout);
         let form = read_body(&parts.headers, body, max, idle, &*self.clock).await?;
-        Ok(self.page(web.setup(token, &form).await))
-    }
-
-    fn page(&self, page: Response<Bytes>) -> Response<Body> {
-        page.map(whole)
+        Ok(web.setup(token, &form).await.map(whole))
     }
 
     fn figures(&self) -> Result<Response<Body>, Problem> {

@@ -96,6 +96,7 @@ impl On {
     pub const ANY: Self = Self::UPPER.and(Self::OWNED);
 
     /// Both sets.
+    #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

@@ -12,6 +12,7 @@ use crate::caldav::get::{content_type, http_date};
 use crate::caldav::path::Path;
 use crate::calendar::Collection;
 
+use ComponentKind::{Event, Journal, Todo};
 use Setting::{AtCreation, Free, Protected};
 
 const fn fixed(name: QName, rfc: &'static str, on: On, get: fn(&Facts, &Subject) -> Option<Value>) -> Property {
@@ -240,7 +241,7 @@ fn timezone_id(subject: &Subject) -> Option<String> {
 fn components(subject: &Subject) -> Vec<Element> {
     let kinds = match row(subject) {
         Some(row) => row.components.clone(),
-        None => vec![ComponentKind::Event, ComponentKind::FreeBusy],
+        None => vec![Event, ComponentKind::FreeBusy],
     };
     kinds.into_iter().map(component).collect()
 }
@@ -254,7 +255,6 @@ fn component_sets() -> Vec<Element> {
     let set = |kinds: &[ComponentKind]| {
         Element::with_children(caldav::SUPPORTED_CALENDAR_COMPONENT_SET, kinds.iter().copied().map(component))
     };
-    use ComponentKind::{Event, Journal, Todo};
     vec![set(&[Event]), set(&[Todo]), set(&[Journal]), set(&[Event, Todo]), set(&[Event, Todo, Journal])]
 }
 

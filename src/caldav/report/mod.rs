@@ -42,8 +42,7 @@ impl Service {
         request: &Request<'_>,
         asked: Asked,
         items: Items,
-        zone: Zone,
-        token: Option<String>,
+        ending: Ending,
     ) -> Result<Response<Body>, Failure> {
         let answer = Answer {
             service: self.clone(),
@@ -51,11 +50,25 @@ impl Service {
             plan: Plan::new(asked.properties, asked.data),
             prefer: Prefer::read(request.headers),
             items,
-            zone,
+            zone: ending.zone,
             budget: Budget::request(),
-            token,
+            token: ending.token,
         };
         answer.send().await
+    }
+}
+
+/// What an answer needs beside what is asked.
+struct Ending {
+    /// For floating times and days in the calendar data.
+    zone: Zone,
+    /// What sync-collection gives back.
+    token: Option<String>,
+}
+
+impl From<Zone> for Ending {
+    fn from(zone: Zone) -> Self {
+        Self { zone, token: None }
     }
 }
 

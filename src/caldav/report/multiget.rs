@@ -49,6 +49,6 @@ impl Service {
             });
         }
         let zone = super::zone(None, row.timezone.as_deref())?;
-        self.tell(request, multiget.asked, Items::Known(items), zone, None).await
+        self.tell(request, multiget.asked, Items::Known(items), zone.into()).await
     }
 }

@@ -84,7 +84,7 @@ impl Service {
     ) -> Result<Response<Body>, Failure> {
         let items: VecDeque<Item> = subjects.into_iter().map(|subject| Item::Subject(Box::new(subject))).collect();
         let asked = Asked { properties: asked, data: DataRequest::default() };
-        self.tell(request, asked, Items::Known(items), Zone::UTC, None).await
+        self.tell(request, asked, Items::Known(items), Zone::UTC.into()).await
     }
 }
 

@@ -29,10 +29,11 @@ impl Service {
         let (row, candidates) = self.candidates(request, &query.filter).await?;
         let zone = super::zone(query.zone.as_ref(), row.timezone.as_deref())?;
         let mut budget = Budget::request();
+        let look = Look { filter: &query.filter, zone: &zone, bare: bare(&query.filter) };
         let mut found = VecDeque::new();
         let needs_data = Plan::new(query.asked.properties.clone(), query.asked.data.clone()).needs_data();
         for (index, entry) in candidates.into_iter().enumerate() {
-            if !self.matches(&row, &entry, &query.filter, &zone, &mut budget).await? {
+            if !self.matches(&row, &entry, &look, &mut budget).await? {
                 continue;
             }
             if needs_data && found.len() >= self.settings.max_query {
@@ -43,7 +44,7 @@ impl Service {
                 tokio::task::yield_now().await;
             }
         }
-        self.tell(request, query.asked, Items::Known(found), zone, None).await
+        self.tell(request, query.asked, Items::Known(found), zone.into()).await
     }
 
     /// The objects that the request is about and that may match.
@@ -70,38 +71,53 @@ impl Service {
         &self,
         row: &Collection,
         entry: &Entry,
-        filter: &CompFilter,
-        zone: &Zone,
+        look: &Look<'_>,
         budget: &mut Budget,
     ) -> Result<bool, Failure> {
-        match of_kind(filter) {
-            Some(None) => return Ok(true),
-            Some(Some(kind)) => return Ok(entry.component == kind),
-            None => {}
+        match look.bare {
+            Bare::Anything => return Ok(true),
+            Bare::Kind(kind) => return Ok(entry.component == kind),
+            Bare::No => {}
         }
         let object = self.calendars.object(&row.id, entry).await.map_err(Failure::store)?;
-        matches(filter, &object, zone, budget)
+        matches(look.filter, &object, look.zone, budget)
             .map_err(|Overrun { .. }| Precondition::NumberOfMatchesWithinLimits.into())
     }
 }
 
-/// The kind that a filter asks for when it asks for nothing else; `Some(None)` when it asks for nothing at all.
-fn of_kind(filter: &CompFilter) -> Option<Option<ComponentKind>> {
-    let bare = |filter: &CompFilter| match &filter.test {
-        CompTest::Defined { time_range: None, properties, components } if properties.is_empty() => {
-            Some(components.clone())
-        }
-        _ => None,
-    };
-    if !filter.name.eq_ignore_ascii_case("VCALENDAR") {
-        return None;
-    }
-    match bare(filter)?.as_slice() {
-        [] => Some(None),
-        [inner] if bare(inner)?.is_empty() => match ComponentKind::named(&inner.name) {
-            ComponentKind::Other => None,
-            kind => Some(Some(kind)),
+/// A filter at work.
+struct Look<'q> {
+    filter: &'q CompFilter,
+    zone: &'q Zone,
+    bare: Bare,
+}
+
+/// What a filter asks for when it asks for next to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bare {
+    /// Nothing: any object is right.
+    Anything,
+    /// That the object is of this kind.
+    Kind(ComponentKind),
+    /// More than that.
+    No,
+}
+
+fn bare(filter: &CompFilter) -> Bare {
+    match inside(filter).filter(|_| filter.name.eq_ignore_ascii_case("VCALENDAR")) {
+        Some([]) => Bare::Anything,
+        Some([one]) if inside(one).is_some_and(<[_]>::is_empty) => match ComponentKind::named(&one.name) {
+            ComponentKind::Other => Bare::No,
+            kind => Bare::Kind(kind),
         },
+        _ => Bare::No,
+    }
+}
+
+/// The filters inside one that has nothing else.
+fn inside(filter: &CompFilter) -> Option<&[CompFilter]> {
+    match &filter.test {
+        CompTest::Defined { time_range: None, properties, components } if properties.is_empty() => Some(components),
         _ => None,
     }
 }
@@ -117,17 +133,17 @@ mod tests {
 
     #[test]
     fn only_a_bare_filter_is_answered_without_reading() {
-        assert_eq!(of_kind(&comp("VCALENDAR", vec![])), Some(None));
-        assert_eq!(of_kind(&comp("VCALENDAR", vec![comp("VEVENT", vec![])])), Some(Some(ComponentKind::Event)));
-        assert_eq!(of_kind(&comp("VCALENDAR", vec![comp("VALARM", vec![])])), None);
-        assert_eq!(of_kind(&comp("VCALENDAR", vec![comp("VEVENT", vec![comp("VALARM", vec![])])])), None);
-        assert_eq!(of_kind(&comp("VEVENT", vec![])), None);
+        assert_eq!(bare(&comp("VCALENDAR", vec![])), Bare::Anything);
+        assert_eq!(bare(&comp("VCALENDAR", vec![comp("VEVENT", vec![])])), Bare::Kind(ComponentKind::Event));
+        assert_eq!(bare(&comp("VCALENDAR", vec![comp("VALARM", vec![])])), Bare::No);
+        assert_eq!(bare(&comp("VCALENDAR", vec![comp("VEVENT", vec![comp("VALARM", vec![])])])), Bare::No);
+        assert_eq!(bare(&comp("VEVENT", vec![])), Bare::No);
         let absent = CompFilter { name: "VEVENT".to_owned(), test: CompTest::NotDefined };
-        assert_eq!(of_kind(&comp("VCALENDAR", vec![absent])), None);
+        assert_eq!(bare(&comp("VCALENDAR", vec![absent])), Bare::No);
         let ranged = CompFilter {
             name: "VEVENT".to_owned(),
             test: CompTest::Defined { time_range: Some(TimeRange::ALL), properties: vec![], components: vec![] },
         };
-        assert_eq!(of_kind(&comp("VCALENDAR", vec![ranged])), None);
+        assert_eq!(bare(&comp("VCALENDAR", vec![ranged])), Bare::No);
     }
 }

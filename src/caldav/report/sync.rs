@@ -48,6 +48,7 @@ impl Service {
             items.push_back(Item::Truncated(request.path.href()));
         }
         let zone = super::zone(None, row.timezone.as_deref())?;
-        self.tell(request, sync.asked, Items::Known(items), zone, Some(changes.token.to_string())).await
+        let ending = super::Ending { zone, token: Some(changes.token.to_string()) };
+        self.tell(request, sync.asked, Items::Known(items), ending).await
     }
 }

@@ -11,9 +11,10 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
 use lineartime::caldav::{NoVerdicts, Service, Settings, Verdict, Verdicts};
-use lineartime::calendar::{Calendars, Limits, Pending};
+use lineartime::calendar::{Calendars, Limits, Mirror, NewSourceCollection, Pending, SourceRef};
 use lineartime::clock::{Clock, ManualClock};
 use lineartime::entropy::{Entropy, SeededEntropy};
+use lineartime::ical::ComponentKind;
 use lineartime::id::UserId;
 use lineartime::identity::{self, Users};
 use lineartime::jobs::{Policy, Queue};
@@ -102,6 +103,22 @@ impl Server {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// A remote calendar of ana's.
+    pub(crate) async fn attach(&self, source: &str, mirror: Mirror) {
+        let source = SourceRef { account: "a-test".parse().unwrap(), source: source.parse().unwrap() };
+        let new = NewSourceCollection {
+            user: UserId::parse("ana").unwrap(),
+            source,
+            display_name: "Theirs".to_owned(),
+            color: None,
+            description: None,
+            components: vec![ComponentKind::Event],
+            mirror,
+            unify: true,
+        };
+        self.calendars.attach(new).await.unwrap();
     }
 
     /// Stores an event in the unified calendar and gives its tag.

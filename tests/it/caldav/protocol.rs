@@ -1,5 +1,7 @@
 //! Single promises of the RFCs, each by its section.
 
+use lineartime::calendar::Mirror;
+
 use super::*;
 
 /// RFC 4918 9.2.
@@ -187,4 +189,17 @@ async fn local_calendars_hold_tasks() {
     let told = server.ask("GET", "/dav/calendars/ana/local/t.ics", &[], "").await.is(200);
     assert!(told.header("content-type").contains("component=VTODO"));
     server.ask("GET", &format!("{UNIFIED}t.ics"), &[], "").await.is(404);
+}
+
+/// RFC 3744 5.4: what cannot be written says so, and a write names the missing right (clients.md Q14, DAVx5 Q20).
+#[tokio::test]
+async fn a_read_only_source_says_so_and_refuses_by_name() {
+    let server = Server::start().await;
+    server.attach("s-theirs1", Mirror::ReadOnly).await;
+    let source = "/dav/calendars/ana/s-theirs1/";
+    let body = props(&["D:current-user-privilege-set"]);
+    server.ask("PROPFIND", source, &[("depth", "0")], &body).await.is(207).has("<D:read/>").lacks("<D:write");
+    let put = server.ask("PUT", &format!("{source}x.ics"), &[], &event("x", "20260310T090000Z", "X")).await.is(403);
+    put.violates("<D:need-privileges>").has("<D:write-content/>");
+    server.ask("DELETE", source, &[], "").await.is(403).violates("<D:need-privileges>");
 }

@@ -364,7 +364,7 @@ pub struct ICloud {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhooks {
-    /// Unset: true when server.`public_url` is https.
+    /// Unset: true when `server.public_url` is https.
     pub enabled: Option<bool>,
     /// How long before its end a registration is renewed.
     #[serde(deserialize_with = "units::duration")]

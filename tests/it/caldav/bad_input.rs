@@ -210,7 +210,7 @@ async fn queries() {
     let collation = "<C:filter><C:comp-filter name=\"VCALENDAR\"><C:comp-filter name=\"VEVENT\"><C:prop-filter name=\"SUMMARY\">\
                      <C:text-match collation=\"i;klingon\">x</C:text-match></C:prop-filter></C:comp-filter></C:comp-filter></C:filter>";
     server.ask("REPORT", UNIFIED, &[], &query(collation)).await.is(403).violates("<C:supported-collation/>");
-    let many: String = (0..1001).map(|n| format!("<D:href>{UNIFIED}{n}.ics</D:href>")).collect();
+    let many = (0..1001).fold(String::new(), |all, n| all + "<D:href>" + UNIFIED + &n.to_string() + ".ics</D:href>");
     let multiget = format!("<C:calendar-multiget {NS}><D:prop><D:getetag/></D:prop>{many}</C:calendar-multiget>");
     let answer = server.ask("REPORT", UNIFIED, &[], &multiget).await.is(507);
     answer.violates("<D:number-of-matches-within-limits/>");

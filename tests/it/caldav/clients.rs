@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[expect(clippy::too_many_lines, reason = "one recorded session, in its order")]
 #[tokio::test]
 async fn thunderbird_finds_registers_syncs_and_edits() {
     let server = Server::start().await;
@@ -140,11 +141,11 @@ async fn vdirsyncer_keeps_octets_and_makes_calendars_without_a_slash() {
     server.ask("PROPFIND", "/dav/calendars/ana/work/", &[("depth", "1")], &list).await.is(207).has(path);
     let headers = [("if-match", put.header("etag")), ("content-type", "text/calendar".to_owned())];
     let headers: Vec<_> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    let patch = format!(
+    let update = format!(
         "<D:propertyupdate {NS}><D:set><D:prop><D:displayname>Work</D:displayname><A:calendar-color>#ff0000</A:calendar-color>\
          <C:calendar-description>All of it</C:calendar-description></D:prop></D:set></D:propertyupdate>"
     );
-    server.ask("PROPPATCH", "/dav/calendars/ana/work/", &[], &patch).await.is(207).has("200 OK").lacks("40");
+    server.ask("PROPPATCH", "/dav/calendars/ana/work/", &[], &update).await.is(207).has("200 OK").lacks("40");
     let meta = props(&["D:displayname", "A:calendar-color", "C:calendar-description"]);
     let told = server.ask("PROPFIND", "/dav/calendars/ana/work/", &[("depth", "0")], &meta).await.is(207);
     told.has(">Work<").has("#ff0000").has("All of it");

@@ -34,9 +34,9 @@ async fn dead_properties_of_objects_come_back_and_travel() {
     let server = Server::start().await;
     server.put("a.ics", &event("a", "20260310T090000Z", "A")).await;
     let path = format!("{UNIFIED}a.ics");
-    let patch = "<d:propertyupdate xmlns:d=\"DAV:\"><d:set><d:prop xml:lang=\"de\"><note xmlns=\"urn:n\" k=\"v\">Hallo \
+    let update = "<d:propertyupdate xmlns:d=\"DAV:\"><d:set><d:prop xml:lang=\"de\"><note xmlns=\"urn:n\" k=\"v\">Hallo \
                  <b>du</b></note></d:prop></d:set></d:propertyupdate>";
-    server.ask("PROPPATCH", &path, &[], patch).await.is(207).has("200 OK");
+    server.ask("PROPPATCH", &path, &[], update).await.is(207).has("200 OK");
     let ask = "<d:propfind xmlns:d=\"DAV:\"><d:prop><note xmlns=\"urn:n\"/></d:prop></d:propfind>";
     let told = server.ask("PROPFIND", &path, &[("depth", "0")], ask).await.is(207);
     told.has("k=\"v\"").has("xml:lang=\"de\"").has("Hallo ").has("du");

@@ -41,7 +41,8 @@ def test_a_search_expands_a_series(calendar):
     calendar.save_event(series("weekly"))
     found = calendar.search(
         start=datetime.datetime(2026, 10, 1), end=datetime.datetime(2026, 11, 1), event=True, expand=True)
-    starts = sorted(e.icalendar_component["dtstart"].dt.isoformat() for e in found)
+    utc = datetime.timezone.utc
+    starts = sorted(e.icalendar_component["dtstart"].dt.astimezone(utc).isoformat() for e in found)
     assert [s[:16] for s in starts] == ["2026-10-05T07:00", "2026-10-12T13:30", "2026-10-19T07:00"]
 
 

@@ -4,9 +4,13 @@ import json
 import os
 import socket
 import stat
+import urllib.error
+import urllib.parse
+import urllib.request
 
+from harness.client import Dav
 from harness.events import event
-from harness.gateway import Gateway
+from harness.gateway import ROOT, Gateway
 
 
 def test_commands_work_while_the_server_runs_and_while_it_does_not(started, tmp_path):
@@ -19,8 +23,6 @@ def test_commands_work_while_the_server_runs_and_while_it_does_not(started, tmp_
     made = gateway.json("app-password", "add", "ana", "--label", "phone")
     listed = gateway.json("app-password", "list", "ana")
     assert listed[0]["label"] == "phone" and made["password"] not in json.dumps(listed)
-    phone = gateway.dav()
-    from harness.client import Dav
     phone = Dav(gateway.url, "ana", made["password"])
     assert phone.put(gateway.unified() + "p.ics", event("p")).status == 201
     gateway.cli("app-password", "revoke", "ana", listed[0]["id"])
@@ -38,11 +40,9 @@ def test_the_first_start_prints_a_link_that_makes_the_first_administrator(starte
     folder = tmp_path / "data"
     assert stat.S_IMODE(os.stat(folder / "master.key").st_mode) == 0o600
     assert stat.S_IMODE(os.stat(folder / "admin.sock").st_mode) == 0o600
-    import urllib.parse
-    import urllib.request
     page = urllib.request.urlopen(link).read().decode()
     assert "<form" in page
-    form = urllib.parse.urlencode({"name": "root", "password": Gateway.password, "again": Gateway.password}).encode()
+    form = urllib.parse.urlencode({"user": "root", "password": Gateway.password, "again": Gateway.password}).encode()
     urllib.request.urlopen(urllib.request.Request(link, data=form, method="POST", headers={"Origin": gateway.url})).read()
     assert [(u["name"], u["admin"]) for u in gateway.json("user", "list")] == [("root", True)]
     try:
@@ -91,6 +91,5 @@ def test_a_wrong_configuration_names_key_file_and_line(tmp_path):
 
 
 def test_the_example_configuration_is_valid(tmp_path):
-    from harness.gateway import ROOT
     gateway = Gateway(tmp_path)
     assert gateway.run("--config", str(ROOT / "config.toml"), "check-config").returncode == 0

@@ -39,7 +39,7 @@ def test_what_a_client_writes_reaches_the_right_upstream(connected, radicale, xa
         connected.sync()
         assert uid in upstream.dav().by_uid(upstream.calendar)
         # In the unified calendar it is the same resource, and an edit there goes to the same place.
-        unified = next(h for h, text in dav.objects(connected.unified()).items() if f"UID:{uid}\r" in text)
+        unified = dav.href_of(connected.unified(), uid)
         current = dav.get(unified)
         assert dav.put(unified, event(uid, "Edited"), If_Match=current.etag).status == 204
         connected.sync()
@@ -98,7 +98,7 @@ def test_a_series_with_moved_and_cancelled_instances_survives_both_ways(connecte
     assert instances(dav.by_uid(connected.unified())["up"][0]) == instances(series("up", "Upstream"))
     # An edit of the client that cancels one more instance arrives as such.
     shorter = series("up", "Upstream").replace("EXDATE;", "EXDATE;TZID=Europe/Berlin:20261102T090000\r\nEXDATE;", 1)
-    unified = next(h for h, text in dav.objects(connected.unified()).items() if "UID:up\r" in text)
+    unified = dav.href_of(connected.unified(), "up")
     assert dav.put(unified, shorter).status == 204
     connected.sync()
     assert instances(upstream.dav().by_uid(upstream.calendar)["up"][0]) == instances(shorter)
@@ -110,7 +110,7 @@ def test_the_same_uid_in_both_accounts_is_one_resource(connected, radicale, xand
     connected.sync()
     dav = connected.dav()
     assert len(dav.by_uid(connected.unified())["both"]) == 1
-    unified = next(h for h, text in dav.objects(connected.unified()).items() if "UID:both\r" in text)
+    unified = dav.href_of(connected.unified(), "both")
     assert dav.put(unified, event("both", "Changed")).status == 204
     connected.sync()
     for upstream in (radicale, xandikos):
@@ -126,7 +126,7 @@ def test_a_change_on_each_side_of_one_event_keeps_both(connected, radicale):
     assert dav.put(path, event("merge", "Before")).status == 201
     connected.sync()
     theirs = radicale.dav()
-    href = next(h for h, text in theirs.objects(radicale.calendar).items() if "UID:merge\r" in text)
+    href = theirs.href_of(radicale.calendar, "merge")
     radicale.stop()
     assert dav.put(path, event("merge", "Renamed by the client")).status == 204
     radicale.start()

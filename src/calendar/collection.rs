@@ -402,7 +402,7 @@ impl Calendars {
         let id = CollectionId::new(user, name);
         let mut row = if id.name.is_unified() {
             let mut row = self.blank(&id, CollectionKind::Unified);
-            "Calendar".clone_into(&mut row.display_name);
+            "All calendars".clone_into(&mut row.display_name);
             row.components = vec![ComponentKind::Event];
             row
         } else {

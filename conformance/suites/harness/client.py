@@ -145,6 +145,11 @@ class Dav:
         found = self.report(path, body).responses()
         return {href: r.findtext(".//C:calendar-data", namespaces=NAMES) for href, r in found.items()}
 
+    def href_of(self, path, uid):
+        """The path of the one object with this UID."""
+        (href,) = [href for href, text in self.objects(path).items() if uid_of(text) == uid]
+        return href
+
     def by_uid(self, path):
         """UID -> list of iCalendar texts with it. More than one in a list is a double."""
         found = {}

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{ETAG, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -23,20 +24,20 @@ pub struct Client {
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// The entity tag, if there is one.
+    pub etag: Option<String>,
     /// The body.
     pub body: Bytes,
 }
 
+/// What a request says beside its method and path.
+pub type Headers<'a> = &'a [(&'a str, &'a str)];
+
 impl Client {
     /// Connects to `host` (`address:port`) as `user`.
     pub async fn connect(host: &str, user: &str, password: &str) -> Result<Self> {
-        let stream = TcpStream::connect(host).await.with_context(|| format!("connecting to {host}"))?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends with the sender; whoever sends sees why.
-        drop(tokio::spawn(connection));
         let credentials = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-        Ok(Self { sender, host: host.to_owned(), credentials })
+        Ok(Self { sender: open(host).await?, host: host.to_owned(), credentials })
     }
 
     /// Sends a request and reads the whole answer.
@@ -44,7 +45,7 @@ impl Client {
         &mut self,
         method: &str,
         path: &str,
-        headers: &[(&str, &str)],
+        headers: Headers<'_>,
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
         let mut request = Request::builder()
@@ -55,18 +56,22 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.sender.ready().await?;
+        if self.sender.ready().await.is_err() {
+            // Some servers end the connection after each answer.
+            self.sender = open(&self.host).await?;
+        }
         let response = self.sender.send_request(request.body(Full::new(body.into()))?).await?;
         let status = response.status();
+        let etag = response.headers().get(ETAG).map(HeaderValue::to_str).transpose()?.map(str::to_owned);
         let body = response.into_body().collect().await?.to_bytes();
-        Ok(Answer { status, body })
+        Ok(Answer { status, etag, body })
     }
 
     /// PUTs an iCalendar object.
-    pub async fn put(&mut self, path: &str, body: String) -> Result<()> {
-        let answer = self.send("PUT", path, &[("Content-Type", "text/calendar; charset=utf-8")], body).await?;
+    pub async fn put(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
+        let answer = self.send("PUT", path, &[("Content-Type", ICALENDAR)], body).await?;
         ensure!(answer.status.is_success(), "PUT {path}: {} {:?}", answer.status, answer.body);
-        Ok(())
+        Ok(answer)
     }
 
     /// A REPORT or PROPFIND that must answer 207.
@@ -76,4 +81,16 @@ impl Client {
         ensure!(answer.status == StatusCode::MULTI_STATUS, "{method} {path}: {} {:?}", answer.status, answer.body);
         Ok(answer.body)
     }
+}
+
+/// What an object is sent as.
+pub const ICALENDAR: &str = "text/calendar; charset=utf-8";
+
+async fn open(host: &str) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(host).await.with_context(|| format!("connecting to {host}"))?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // It ends with the sender; whoever sends sees why.
+    drop(tokio::spawn(connection));
+    Ok(sender)
 }

@@ -52,6 +52,18 @@ pub fn event(n: u32, spread: Spread) -> (String, String) {
     (format!("seed-{n}.ics"), text)
 }
 
+/// The name and the octets of series number `n`: weekly, without an end, in a zone, with two weeks left out.
+pub fn endless(n: u32, _: Spread) -> (String, String) {
+    let (day, hour) = (5 + n % 7, 7 + n % 11);
+    let text = format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//LinearTime//seed//EN\r\n{BERLIN}BEGIN:VEVENT\r\n\
+         UID:endless-{n}@example.org\r\nDTSTAMP:20200101T000000Z\r\nDTSTART;TZID=Europe/Berlin:202001{day:02}T{hour:02}0000\r\n\
+         DURATION:PT1H\r\nRRULE:FREQ=WEEKLY\r\nEXDATE;TZID=Europe/Berlin:202002{day:02}T{hour:02}0000\r\n\
+         SUMMARY:Weekly {n}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    );
+    (format!("endless-{n}.ics"), text)
+}
+
 /// Year, month and day of the month, `day` days after 1 January 2026.
 fn civil(mut day: u32) -> (u32, u32, u32) {
     let mut year = FIRST_YEAR;

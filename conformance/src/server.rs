@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
@@ -23,6 +23,7 @@ pub struct Gateway {
     child: Child,
     folder: TempDir,
     binary: PathBuf,
+    engine: String,
     /// `address:port`.
     pub host: String,
 }
@@ -31,18 +32,24 @@ impl Gateway {
     /// Starts `binary` with an empty store below `parent`, and makes the user.
     pub async fn start(binary: &Path, parent: &Path, engine: &str) -> Result<Self> {
         let folder = TempDir::new_in(parent)?;
-        let host = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let child = command(binary, folder.path(), &host, engine)
-            .arg("serve")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", binary.display()))?;
-        let gateway = Self { child, folder, binary: binary.to_owned(), host };
+        let host = free_address()?;
+        let child = serve(binary, folder.path(), &host, engine)?;
+        let gateway = Self { child, folder, binary: binary.to_owned(), engine: engine.to_owned(), host };
         gateway.wait_until_ready().await?;
-        gateway.add_user(engine).await?;
+        gateway.add_user().await?;
         Ok(gateway)
+    }
+
+    /// Stops in good order and starts again with the same data; says how long it took until the first answer.
+    #[expect(clippy::disallowed_methods, reason = "it measures real time")]
+    pub async fn restart(&mut self) -> Result<Duration> {
+        let id = self.child.id().context("the server has ended")?;
+        ensure!(Command::new("kill").arg(id.to_string()).status().await?.success(), "it could not be asked to stop");
+        self.child.wait().await?;
+        let begun = Instant::now();
+        self.child = serve(&self.binary, self.folder.path(), &self.host, &self.engine)?;
+        self.wait_until_ready().await?;
+        Ok(begun.elapsed())
     }
 
     /// A new connection as the user.
@@ -50,32 +57,22 @@ impl Gateway {
         Client::connect(&self.host, USER, PASSWORD).await
     }
 
+    /// The number of the process.
+    pub fn process(&self) -> Result<u32> {
+        self.child.id().context("the server has ended")
+    }
+
     /// Resident memory in MiB, now and at its highest.
     pub fn memory(&self) -> Result<(u64, u64)> {
-        let id = self.child.id().context("the server has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let field = |name: &str| -> Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
-            Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
-        };
-        Ok((field("VmRSS:")?, field("VmHWM:")?))
+        memory(self.process()?)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a real process in real time")]
     async fn wait_until_ready(&self) -> Result<()> {
-        for _ in 0..200 {
-            if let Ok(mut client) = Client::connect(&self.host, "", "").await
-                && client.send("GET", "/readyz", &[], "").await.is_ok_and(|answer| answer.status.is_success())
-            {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        bail!("the server did not become ready")
+        wait_until_answers(&self.host, "/readyz").await
     }
 
-    async fn add_user(&self, engine: &str) -> Result<()> {
-        let mut add = command(&self.binary, self.folder.path(), &self.host, engine)
+    async fn add_user(&self) -> Result<()> {
+        let mut add = command(&self.binary, self.folder.path(), &self.host, &self.engine)
             .args(["user", "add", USER, "--password-stdin"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -88,11 +85,61 @@ impl Gateway {
     }
 }
 
+/// Resident memory of a process in MiB, now and at its highest.
+pub fn memory(process: u32) -> Result<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let field = |name: &str| -> Result<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
+    };
+    Ok((field("VmRSS:")?, field("VmHWM:")?))
+}
+
+/// The processor time that a process has used, in the system's ticks of 10 ms.
+pub fn processor_time(process: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("an unknown form of /proc/*/stat")?;
+    let ticks: u64 =
+        fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+/// An address that nobody listens on.
+pub fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+/// Waits until somebody answers there.
+#[expect(clippy::disallowed_methods, reason = "a real process in real time")]
+pub async fn wait_until_answers(host: &str, path: &str) -> Result<()> {
+    for _ in 0..3_000 {
+        if let Ok(mut client) = Client::connect(host, "", "").await
+            && client.send("GET", path, &[], "").await.is_ok_and(|answer| !answer.status.is_server_error())
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    bail!("the server did not become ready")
+}
+
+fn serve(binary: &Path, folder: &Path, host: &str, engine: &str) -> Result<Child> {
+    command(binary, folder, host, engine)
+        .arg("serve")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("starting {}", binary.display()))
+}
+
 fn command(binary: &Path, folder: &Path, host: &str, engine: &str) -> Command {
     let mut command = Command::new(binary);
     command
         .env("LINEARTIME_SERVER__LISTEN", host)
         .env("LINEARTIME_SERVER__PUBLIC_URL", format!("http://{host}"))
+        .env("LINEARTIME_LIMITS__MAX_RESOURCES", "2000000")
         .env("LINEARTIME_STORAGE__PATH", folder.join("data"))
         .env("LINEARTIME_STORAGE__ENGINE", engine);
     command

@@ -1,34 +1,153 @@
-//! The figures: what costs grow with, what group commit gains, what memory is used. Ratios within one run.
+//! The figures: what costs grow with, what group commit gains, what memory is used, and how others fare at the same.
 //!
-//!     cargo run --release -p conformance --bin bench -- target/release/lineartime
+//!     bench BINARY [--engine sled|redb]                      what must hold: ratios within one run
+//!     bench BINARY --table [--sizes 1000,10000] [--peers VENV] [--seconds 2] [--engine sled|redb]
+//!                                                            every workload; beside Radicale and Xandikos from VENV
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures real time and prints a table")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use conformance::client::Client;
-use conformance::seed::{Spread, event};
-use conformance::server::{Gateway, USER};
+use anyhow::{Context, Result, bail};
+use conformance::peer::{self, Kind, Peer};
+use conformance::seed::{self, Spread, event};
+use conformance::server::{Gateway, USER, memory};
+use conformance::workload::{MONTH, Target, Workload, seed, sync_body, sync_token};
 
 /// Sixty events begin in every four weeks, however many there are: so a month's answer is of one size.
 const SPREAD: Spread = Spread { every_28_days: 60 };
 const ROUNDS: usize = 60;
 const WRITES: u32 = 1600;
 
+struct Options {
+    binary: PathBuf,
+    engine: String,
+    table: bool,
+    sizes: Vec<u32>,
+    peers: Option<PathBuf>,
+    time: Duration,
+}
+
+impl Options {
+    fn read() -> Result<Self> {
+        let mut arguments = std::env::args().skip(1);
+        let binary = PathBuf::from(arguments.next().context("usage: bench BINARY [--engine sled] [--table]")?);
+        let (sizes, time) = (vec![1_000, 10_000], Duration::from_secs(2));
+        let mut options = Self { binary, engine: "sled".to_owned(), table: false, sizes, peers: None, time };
+        while let Some(name) = arguments.next() {
+            let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
+            match name.as_str() {
+                "--engine" => options.engine = value()?,
+                "--table" => options.table = true,
+                "--peers" => options.peers = Some(PathBuf::from(value()?)),
+                "--seconds" => options.time = Duration::from_secs_f64(value()?.parse()?),
+                "--sizes" => {
+                    options.sizes = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?;
+                }
+                _ => bail!("{name} is not known"),
+            }
+        }
+        Ok(options)
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let binary = PathBuf::from(arguments.next().context("usage: bench BINARY [ENGINE]")?);
-    let engine = arguments.next().unwrap_or_else(|| "sled".to_owned());
+    let options = Options::read()?;
     let parent = std::env::current_dir()?.join("target");
-    println!("engine {engine}; medians of {ROUNDS} requests, least in brackets\n");
+    if options.table { table(&options, &parent).await } else { promises(&options, &parent).await }
+}
+
+/// Every workload at every size on every server, taking turns.
+async fn table(options: &Options, parent: &Path) -> Result<()> {
+    println!("engine {}; median latency / processor time of the server for a request, in ms", options.engine);
+    if let Some(venv) = &options.peers {
+        for kind in Kind::ALL {
+            println!("{} {}", kind.name(), peer::version(venv, kind).await?);
+        }
+    }
+    for &events in &options.sizes {
+        compare(options, parent, events).await?;
+    }
+    Ok(())
+}
+
+async fn compare(options: &Options, parent: &Path, events: u32) -> Result<()> {
+    // Three years, however many events there are.
+    let spread = Spread { every_28_days: (events / 39).max(1) };
+    let mut gateway = Gateway::start(&options.binary, parent, &options.engine).await?;
+    let mut target = target(&gateway, events, spread)?;
+    let begun = Instant::now();
+    seed(&target, 0..events, 16, event).await?;
+    let seeded = f64::from(events) / begun.elapsed().as_secs_f64();
+    let filled = gateway.memory()?;
+    let started = gateway.restart().await?;
+    target.process = gateway.process()?;
+    let idle = gateway.memory()?;
+    let mut targets = vec![target];
+    let mut peers = Vec::new();
+    if let Some(venv) = &options.peers {
+        for kind in Kind::ALL {
+            let peer = Peer::start(kind, venv, parent, events, spread).await?;
+            targets.push(Target {
+                name: kind.name().to_owned(),
+                host: peer.host.clone(),
+                process: peer.process()?,
+                collection: kind.collection().to_owned(),
+                home: kind.home().to_owned(),
+                events,
+                spread,
+            });
+            peers.push(peer);
+        }
+    }
+    let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
+    println!("\n| {events} events | {} | octets |", names.join(" | "));
+    println!("| --- |{}", " --- |".repeat(names.len() + 1));
+    for workload in Workload::ALL {
+        let mut cells = Vec::new();
+        let mut octets = 0;
+        for target in &targets {
+            match workload.run(target, options.time).await {
+                Ok(figure) => {
+                    octets = if cells.is_empty() { figure.octets } else { octets };
+                    let by_rate = workload == Workload::CreateBySixteen;
+                    cells.push(if by_rate { format!("{:.0}/s", figure.rate) } else { figure.show() });
+                }
+                Err(error) => cells.push(format!("– ({error:#})")),
+            }
+        }
+        println!("| {} | {} | {octets} |", workload.title(), cells.join(" | "));
+    }
+    let now = targets.iter().map(|target| memory(target.process)).collect::<Result<Vec<_>>>()?;
+    let now: Vec<_> = now.iter().map(|(resident, peak)| format!("{resident}, {peak}")).collect();
+    println!("| W13 memory after that: resident, peak (MiB) | {} | |", now.join(" | "));
+    println!("gateway: filled at {seeded:.0}/s, then {} MiB (peak {} MiB);", filled.0, filled.1);
+    println!("started again in {:.0} ms, then {} MiB", started.as_secs_f64() * 1e3, idle.0);
+    Ok(())
+}
+
+fn target(gateway: &Gateway, events: u32, spread: Spread) -> Result<Target> {
+    Ok(Target {
+        name: "gateway".to_owned(),
+        host: gateway.host.clone(),
+        process: gateway.process()?,
+        collection: format!("/dav/calendars/{USER}/unified/"),
+        home: format!("/dav/calendars/{USER}/"),
+        events,
+        spread,
+    })
+}
+
+/// What must hold on any machine.
+async fn promises(options: &Options, parent: &Path) -> Result<()> {
+    println!("engine {}; medians of {ROUNDS} requests, least in brackets\n", options.engine);
     println!("| events | sync, one change | one month with data | listing, etags | memory, peak |");
     println!("| --- | --- | --- | --- | --- |");
     let mut rows = Vec::new();
     for events in [1_000, 10_000] {
-        let row = measure(&binary, &parent, &engine, events).await?;
+        let row = measure(options, parent, events).await?;
         println!(
             "| {events} | {} | {} | {} | {} MiB, {} MiB |",
             row.sync.show(),
@@ -45,7 +164,8 @@ async fn main() -> Result<()> {
         println!("  one month            {:.2} (wanted: at most 1.5)", large.month.over(&small.month));
         println!("  memory               {} MiB (wanted: under 150)", large.memory.0);
     }
-    writers(&binary, &parent, &engine).await
+    endless(options, parent).await?;
+    writers(options, parent).await
 }
 
 struct Row {
@@ -77,45 +197,57 @@ impl Times {
     }
 }
 
-async fn measure(binary: &Path, parent: &Path, engine: &str, events: u32) -> Result<Row> {
-    let gateway = Gateway::start(binary, parent, engine).await?;
-    write(&gateway, 0..events, 8).await?;
-    let mut client = gateway.connect().await?;
-    let unified = unified();
-    let mut token = sync_token(&client.multistatus("REPORT", &unified, "0", &sync_body("")).await?)?;
+async fn measure(options: &Options, parent: &Path, events: u32) -> Result<Row> {
+    let gateway = Gateway::start(&options.binary, parent, &options.engine).await?;
+    let target = target(&gateway, events, SPREAD)?;
+    seed(&target, 0..events, 8, event).await?;
+    let mut client = target.connect().await?;
+    let unified = &target.collection;
+    let mut token = sync_token(&client.multistatus("REPORT", unified, "0", &sync_body("")).await?)?;
     let (mut sync, mut month, mut listing) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let (name, body) = event(u32::try_from(round)? * 7, SPREAD);
         client.put(&format!("{unified}{name}"), body.replace("SUMMARY:", &format!("SUMMARY:{round} "))).await?;
         let body = sync_body(&token);
         let start = Instant::now();
-        let answer = client.multistatus("REPORT", &unified, "0", &body).await?;
+        let answer = client.multistatus("REPORT", unified, "0", &body).await?;
         sync.push(start.elapsed());
         token = sync_token(&answer)?;
         let start = Instant::now();
-        client.multistatus("REPORT", &unified, "1", MONTH).await?;
+        client.multistatus("REPORT", unified, "1", MONTH).await?;
         month.push(start.elapsed());
         if round % 6 == 0 {
             let start = Instant::now();
-            client.multistatus("PROPFIND", &unified, "1", LISTING).await?;
+            client.multistatus("PROPFIND", unified, "1", LISTING).await?;
             listing.push(start.elapsed());
         }
     }
-    Ok(Row {
-        sync: Times::of(sync)?,
-        month: Times::of(month)?,
-        listing: Times::of(listing)?,
-        memory: gateway.memory()?,
-    })
+    let memory = gateway.memory()?;
+    Ok(Row { sync: Times::of(sync)?, month: Times::of(month)?, listing: Times::of(listing)?, memory })
 }
 
-async fn writers(binary: &Path, parent: &Path, engine: &str) -> Result<()> {
-    let gateway = Gateway::start(binary, parent, engine).await?;
+/// A calendar of weekly series without an end: none of them can be told apart by when they take place.
+async fn endless(options: &Options, parent: &Path) -> Result<()> {
+    println!("\nWeekly series without an end, one month with data:");
+    for series in [200, 2_000] {
+        let gateway = Gateway::start(&options.binary, parent, &options.engine).await?;
+        let target = target(&gateway, series, SPREAD)?;
+        seed(&target, 0..series, 16, seed::endless).await?;
+        let figure = Workload::Month.run(&target, Duration::from_secs(1)).await?;
+        let each = figure.median.as_secs_f64() * 1e6 / f64::from(series);
+        println!("  {series:>5} series  {} ms, {each:.0} us for each that is answered", figure.show());
+    }
+    Ok(())
+}
+
+async fn writers(options: &Options, parent: &Path) -> Result<()> {
+    let gateway = Gateway::start(&options.binary, parent, &options.engine).await?;
+    let target = target(&gateway, 0, SPREAD)?;
     let mut rates = Vec::new();
     let mut next = 0;
     for (writers, writes) in [(1, WRITES / 4), (16, WRITES), (1, WRITES / 4), (16, WRITES)] {
         let start = Instant::now();
-        write(&gateway, next..next + writes, writers).await?;
+        seed(&target, next..next + writes, writers, event).await?;
         next += writes;
         rates.push((writers, f64::from(writes) / start.elapsed().as_secs_f64()));
     }
@@ -129,50 +261,4 @@ async fn writers(binary: &Path, parent: &Path, engine: &str) -> Result<()> {
     Ok(())
 }
 
-/// PUTs the events of a range over `writers` connections.
-async fn write(gateway: &Gateway, range: std::ops::Range<u32>, writers: u32) -> Result<()> {
-    let mut tasks = tokio::task::JoinSet::new();
-    for writer in 0..writers {
-        let mut client: Client = gateway.connect().await?;
-        let mine = range.clone().filter(move |n| n % writers == writer);
-        tasks.spawn(async move {
-            let unified = unified();
-            for n in mine {
-                let (name, body) = event(n, SPREAD);
-                client.put(&format!("{unified}{name}"), body).await?;
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done??;
-    }
-    Ok(())
-}
-
-fn unified() -> String {
-    format!("/dav/calendars/{USER}/unified/")
-}
-
-fn sync_body(token: &str) -> String {
-    format!(
-        "<D:sync-collection xmlns:D=\"DAV:\"><D:sync-token>{token}</D:sync-token><D:sync-level>1</D:sync-level>\
-         <D:prop><D:getetag/></D:prop></D:sync-collection>"
-    )
-}
-
-fn sync_token(answer: &[u8]) -> Result<String> {
-    let text = std::str::from_utf8(answer)?;
-    let (_, rest) = text
-        .rsplit_once("sync-token>")
-        .map(|(head, _)| head)
-        .and_then(|head| head.rsplit_once("sync-token>"))
-        .context("no sync-token")?;
-    Ok(rest.split('<').next().unwrap_or_default().to_owned())
-}
-
 const LISTING: &str = "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:getetag/></D:prop></D:propfind>";
-const MONTH: &str = "<C:calendar-query xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:params:xml:ns:caldav\"><D:prop><D:getetag/>\
-<C:calendar-data/></D:prop><C:filter><C:comp-filter name=\"VCALENDAR\"><C:comp-filter name=\"VEVENT\">\
-<C:time-range start=\"20260301T000000Z\" end=\"20260401T000000Z\"/></C:comp-filter></C:comp-filter></C:filter>\
-</C:calendar-query>";

@@ -16,7 +16,7 @@ use crate::account::{Accounts, Means};
 use crate::calendar::{self, Calendars};
 use crate::cli::admin::{Failure, finding};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Engine};
+use crate::config::{Config, Engine, Strategy};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::ical;
 use crate::identity::{self, Users};
@@ -233,6 +233,11 @@ fn sync_config(config: &Config) -> sync::Config {
     sync::Config {
         poll_interval: config.sync.poll_interval,
         mass_delete_guard: sync::MassDelete { count: guard.count, fraction: guard.fraction },
+        strategy: match config.conflict.strategy {
+            Strategy::LastWriteWins => sync::Strategy::LastWriteWins,
+            Strategy::ProviderPriority => sync::Strategy::ProviderPriority(config.conflict.priority.clone()),
+            Strategy::Manual => sync::Strategy::Manual,
+        },
         workers: config.sync.workers,
         ..sync::Config::default()
     }

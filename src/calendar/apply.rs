@@ -8,7 +8,7 @@
 //! don't, that is for the caller to merge, so it is stale as well: look the event up by
 //! [`Calendars::event_by_uid`] and say what becomes of it. An item that can't be taken in is refused alone; the others go on.
 
-use crate::calendar::conflict::{Conflict, ConflictKind, Decision};
+use crate::calendar::conflict::{Conflict, ConflictId, ConflictKind, Decision};
 use crate::calendar::draft::Draft;
 use crate::calendar::history::Before;
 use crate::calendar::intent::{Cause, Pending};
@@ -75,6 +75,8 @@ pub enum Follow {
 /// Two versions that met, to be recorded as a [`Conflict`]; both become revisions if they are none yet.
 #[derive(Clone, Debug)]
 pub struct Clash {
+    /// Its number, to write over a record that waits; `None` for a new one.
+    pub id: Option<ConflictId>,
     /// What met.
     pub kind: ConflictKind,
     /// The revision both sides had agreed on.
@@ -291,6 +293,7 @@ impl Page<'_> {
             event,
             source: self.source.clone(),
             at: self.calendars.clock.now(),
+            decided: (clash.decision != Decision::Open).then(|| self.calendars.clock.now()),
             kind: clash.kind,
             base: clash.base,
             ours,
@@ -299,7 +302,10 @@ impl Page<'_> {
             decision: clash.decision,
             rule: clash.rule,
         };
-        self.calendars.record_conflict(&mut self.records, self.user, &conflict);
+        match clash.id {
+            Some(id) => self.calendars.rewrite_conflict(&mut self.records, self.user, id, &conflict),
+            None => drop(self.calendars.record_conflict(&mut self.records, self.user, &conflict)),
+        }
         Ok(())
     }
 

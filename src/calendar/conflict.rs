@@ -8,13 +8,13 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::Calendars;
 use crate::calendar::record::{CONFLICTS, millis};
-use crate::calendar::{Calendars, PutError};
 use crate::id::{EventId, SourceId, UserId};
-use crate::store::{Batch, CommitError, StoreError};
+use crate::store::{Batch, StoreError};
 
 /// A conflict's number, random, one user's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConflictId(pub u64);
 
 impl fmt::Display for ConflictId {
@@ -33,6 +33,8 @@ pub struct Conflict {
     /// When it was found.
     #[serde(with = "millis")]
     pub at: Timestamp,
+    /// When it was decided.
+    pub decided: Option<Timestamp>,
     /// What met.
     pub kind: ConflictKind,
     /// The revision both sides had agreed on.
@@ -82,6 +84,14 @@ pub enum Decision {
     Open,
 }
 
+impl std::str::FromStr for ConflictId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
 impl Calendars {
     /// A user's conflicts, the latest first.
     pub async fn conflicts(&self, user: &UserId) -> Result<Vec<(ConflictId, Conflict)>, StoreError> {
@@ -98,31 +108,20 @@ impl Calendars {
 
     /// Records a conflict together with `batch`.
     pub fn record_conflict(&self, batch: &mut Batch, user: &UserId, conflict: &Conflict) -> ConflictId {
-        let id = ConflictId(crate::entropy::number(&*self.entropy));
+        let id = self.conflict_id();
         let key = (user.clone(), id.0);
         CONFLICTS.expect_absent(batch, &key);
         CONFLICTS.put(batch, &key, conflict);
         id
     }
 
-    /// Notes what was chosen for a conflict, if nobody has chosen in between. Writing the chosen version is the caller's.
-    pub async fn decide(
-        &self,
-        user: &UserId,
-        id: ConflictId,
-        decision: Decision,
-        rule: &str,
-    ) -> Result<Conflict, PutError> {
-        let key = (user.clone(), id.0);
-        let old = CONFLICTS.get(&*self.store, &key).await?.ok_or(PutError::NotFound)?;
-        let new = Conflict { decision, rule: rule.to_owned(), ..old.clone() };
-        let mut batch = Batch::new();
-        CONFLICTS.expect(&mut batch, &key, &old);
-        CONFLICTS.put(&mut batch, &key, &new);
-        match self.store.commit(batch).await {
-            Ok(_) => Ok(new),
-            Err(CommitError::Stale(_)) => Err(PutError::Stale),
-            Err(CommitError::Store(error)) => Err(error.into()),
-        }
+    /// A new conflict's number.
+    pub fn conflict_id(&self) -> ConflictId {
+        ConflictId(crate::entropy::number(&*self.entropy))
+    }
+
+    /// Writes a conflict under a number that its record may have already, together with `batch`.
+    pub fn rewrite_conflict(&self, batch: &mut Batch, user: &UserId, id: ConflictId, conflict: &Conflict) {
+        CONFLICTS.put(batch, &(user.clone(), id.0), conflict);
     }
 }

@@ -65,6 +65,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whose events these are.
+    pub(crate) fn user(&self) -> &UserId {
+        &self.user
+    }
+
     /// A collection, closing ones included. Those that everybody has are made.
     pub(crate) async fn collection(&mut self, name: &CollectionName) -> Result<Option<&Collection>, StoreError> {
         if !self.collections.contains_key(name) {

@@ -40,6 +40,7 @@ mod properties;
 mod query;
 mod record;
 mod refusal;
+mod resolve;
 mod unify;
 mod view;
 mod write;
@@ -65,6 +66,7 @@ pub use properties::{DeadProperty, Owner, PropertyEdit};
 pub use query::{QueryError, Stored};
 pub use record::{Author, EtagOctets, EventRow, Member, Space};
 pub use refusal::{Conditions, Match, PutError, Refusal};
+pub use resolve::{Keep, ResolveError};
 pub use view::{Entry, View};
 pub use write::{Deleted, Overwrite, Put, Transfer};
 

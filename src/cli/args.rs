@@ -62,7 +62,13 @@ pub(super) enum Command {
     #[command(subcommand)]
     Conflict(Conflict),
     /// The versions of an event.
-    History { user: String, uid: String },
+    History {
+        user: String,
+        uid: String,
+        /// Print what this version says.
+        #[arg(long, value_name = "N")]
+        revision: Option<u64>,
+    },
     /// Bring a version of an event back.
     RestoreEvent {
         user: String,
@@ -273,6 +279,23 @@ pub(super) enum Job {
 pub(super) enum Conflict {
     /// List the conflicts.
     List { user: String },
+    /// Choose a version: it is served from then on, and goes to the providers. The other stays in the history.
+    Resolve {
+        user: String,
+        id: String,
+        #[arg(long, value_enum)]
+        keep: Keep,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Keep {
+    /// The version of this side.
+    Local,
+    /// The version of the provider.
+    Remote,
+    /// What is served, and the other version as an event of its own.
+    Both,
 }
 
 #[derive(Debug, Subcommand)]
@@ -301,6 +324,7 @@ mod tests {
             "lineartime source set ana s-1",
             "lineartime job retry",
             "lineartime job retry 1 --all-dead",
+            "lineartime conflict resolve ana 1",
             "lineartime nonsense",
             "lineartime account add ana --provider paper",
         ] {

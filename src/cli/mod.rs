@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use self::admin::{Answer, Content, Failure, Password, Request, SourceChange};
-use self::args::{Account, AppPassword, Args, Command, Conflict, Job, Key, Mirror, Privacy, Provider, Source, User};
+use self::args::{
+    Account, AppPassword, Args, Command, Conflict, Job, Keep, Key, Mirror, Privacy, Provider, Source, User,
+};
 use crate::app::{self, Gateway, socket};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
@@ -154,7 +156,15 @@ fn request(command: Command) -> Result<Request, Failure> {
         Command::Job(Job::Retry { id: None, .. }) => Request::JobRetryAllDead,
         Command::Job(Job::Drop { id }) => Request::JobDrop { id },
         Command::Conflict(Conflict::List { user }) => Request::ConflictList { user },
-        Command::History { user, uid } => Request::History { user, uid },
+        Command::Conflict(Conflict::Resolve { user, id, keep }) => {
+            let keep = match keep {
+                Keep::Local => crate::calendar::Keep::Local,
+                Keep::Remote => crate::calendar::Keep::Remote,
+                Keep::Both => crate::calendar::Keep::Both,
+            };
+            Request::ConflictResolve { user, id, keep }
+        }
+        Command::History { user, uid, revision } => Request::History { user, uid, revision },
         Command::RestoreEvent { user, uid, revision } => Request::RestoreEvent { user, uid, revision },
         Command::Import { user, file, source } => Request::Import { user, source, content: read_file(&file)? },
         Command::Export { user, source, .. } => Request::Export { user, source },

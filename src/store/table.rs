@@ -61,6 +61,8 @@ pub mod tables {
     pub const LINK_OF: TableId = TableId(35);
     /// What the mass-delete guard holds.
     pub const HELD: TableId = TableId(34);
+    /// Events that a source is not told of before a person has chosen.
+    pub const ON_HOLD: TableId = TableId(36);
     /// Work.
     pub const JOB: TableId = TableId(40);
     /// Wishes for work.
@@ -100,6 +102,7 @@ pub mod tables {
         (CURSOR, "cursor"),
         (QUARANTINE, "quarantine"),
         (HELD, "held"),
+        (ON_HOLD, "on_hold"),
         (LINK_OF, "link_of"),
         (JOB, "job"),
         (JOB_WISH, "job_wish"),

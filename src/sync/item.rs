@@ -3,13 +3,16 @@
 use bytes::Bytes;
 
 use super::reconcile::{Agreed, Here, Known, Met, Ours, Remote, Step};
-use super::record::{self, BaseContent, Link, Linked, Quarantined};
+use super::record::{self, BaseContent, Link, Linked, ON_HOLD, OnHold, Quarantined};
+use super::strategy::{Favour, Strategy};
 use super::{Engine, Target};
+use crate::account::AccountError;
 use crate::calendar::{
-    Applied, Clash, EventRow, Follow, Intent, Outcome, Remove, Touch, Upsert, Version as Side, Want,
+    Applied, Author, Clash, ConflictId, ConflictKind, Decision, EventRow, Follow, Intent, Outcome, Remove, Touch,
+    Upsert, Version as Side, Want,
 };
 use crate::ical::Object;
-use crate::id::{EventId, ResourceName};
+use crate::id::{EventId, ResourceName, SourceId};
 use crate::provider::{RemoteId, RemoteTag, Version};
 use crate::store::{Batch, StoreError};
 
@@ -26,6 +29,10 @@ pub(super) struct Seen {
     current: Option<Object>,
     /// Another item of this source that the event is linked to.
     pub(super) other: Option<Linked>,
+    /// The source is not told of the event before a person has chosen.
+    pub(super) hold: Option<OnHold>,
+    /// Whose change stands, should both have changed the same.
+    pub(super) favour: Favour,
 }
 
 impl Seen {
@@ -58,6 +65,8 @@ impl Engine {
                 here: Here::Unknown,
                 current: None,
                 other: None,
+                hold: None,
+                favour: Favour::Later,
             });
         };
         let intent = self.calendars.intent(source, id).await?;
@@ -66,12 +75,40 @@ impl Engine {
             Some(_) => None,
             None => record::link_of(store, source, id).await?,
         };
-        let here = here(target, &row, current.as_ref(), intent.as_ref());
+        let hold = ON_HOLD.get(store, &(source.clone(), id)).await?;
+        let here = here(target, &row, current.as_ref(), (intent.as_ref(), hold.is_some()));
+        let favour = self.favour(target, intent.as_ref()).await?;
         let known = match &linked {
             Some(linked) => Some(self.known(target, linked).await?),
             None => None,
         };
-        Ok(Seen { version, linked, known, event: Some((id, row)), intent, here, current, other })
+        Ok(Seen { version, linked, known, event: Some((id, row)), intent, here, current, other, hold, favour })
+    }
+
+    /// Whose change stands, should ours, which `intent` tells of, and the source's be changes of the same thing.
+    async fn favour(&self, target: &Target, intent: Option<&Intent>) -> Result<Favour, StoreError> {
+        let Strategy::ProviderPriority(_) = &self.config.strategy else {
+            return Ok(self.config.strategy.favour(None, ""));
+        };
+        let theirs = self.label(&target.source.id).await?;
+        let ours = match intent.map(|intent| &intent.author) {
+            Some(Author::Provider(source)) => self.label(source).await?,
+            _ => None,
+        };
+        Ok(self.config.strategy.favour(ours.as_deref(), theirs.as_deref().unwrap_or_default()))
+    }
+
+    /// The label of the account that a source is in. One that is gone has none.
+    async fn label(&self, source: &SourceId) -> Result<Option<String>, StoreError> {
+        let account = match self.accounts.source(source).await {
+            Ok(source) => self.accounts.account(&source.account).await,
+            Err(error) => Err(error),
+        };
+        match account {
+            Ok(account) => Ok(Some(account.label)),
+            Err(AccountError::Store(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     async fn known(&self, target: &Target, linked: &Linked) -> Result<Known, StoreError> {
@@ -86,14 +123,14 @@ impl Engine {
     }
 }
 
-fn here(target: &Target, row: &EventRow, current: Option<&Object>, intent: Option<&Intent>) -> Here {
+fn here(target: &Target, row: &EventRow, current: Option<&Object>, (intent, held): (Option<&Intent>, bool)) -> Here {
     let is_member = row.member(&target.collection.name).is_some();
     let wants = |want| intent.is_some_and(|intent| intent.want == want);
     match current {
         Some(object) if row.is_alive() => {
             let ours = Ours { object: object.clone(), modified: row.modified };
             if is_member {
-                Here::Member { ours, dirty: wants(Want::Live) }
+                Here::Member { ours, dirty: wants(Want::Live), held }
             } else if wants(Want::Gone) {
                 Here::Left { wanted: true }
             } else {
@@ -121,6 +158,18 @@ struct Rows {
     link: NewLink,
     clear: Option<(EventId, Intent)>,
     octets: Option<Bytes>,
+    hold: Holding,
+}
+
+/// What becomes of an event's being on hold.
+#[derive(Debug)]
+enum Holding {
+    /// It is as before.
+    Same,
+    /// It waits for a person's word on this conflict.
+    On(EventId, OnHold),
+    /// It waits no more.
+    Off(EventId),
 }
 
 #[derive(Debug)]
@@ -134,17 +183,35 @@ enum NewLink {
 }
 
 /// Turns a decision about an item that is there into what is to be written. `None`: nothing at all.
-pub(super) fn plan(seen: Seen, remote: &Remote, step: Step) -> Option<Planned> {
+/// `fresh` is the number of the conflict that may have to be recorded.
+pub(super) fn plan(seen: Seen, remote: &Remote, step: Step, fresh: ConflictId) -> Option<Planned> {
     let octets = remote.object.octets().clone();
     let clash = |met: Met| clash(&seen, met, Some(&remote.object));
     let at = seen.at();
+    let mut hold = Holding::Same;
     let (applied, how, clear) = match step {
         Step::Stay { agreed, settled } => {
             let tag_is_same = seen.linked.as_ref().is_some_and(|linked| linked.link.tag == seen.version.tag);
             if agreed == Agreed::Unchanged && tag_is_same && seen.version.tag.is_some() {
                 return None;
             }
-            (Applied::Touch(Touch { event: at?, clash: None }), agreed, settled)
+            let end = seen.hold.filter(|_| settled).map(|held| {
+                let rule = "both sides came to say the same";
+                let met = Met { kind: ConflictKind::Edit, properties: Vec::new(), decision: Decision::Other, rule };
+                Clash { id: Some(held.conflict), ..clash(met) }
+            });
+            let event = at?;
+            if end.is_some() {
+                hold = Holding::Off(event.0);
+            }
+            (Applied::Touch(Touch { event, clash: end }), agreed, settled)
+        }
+        Step::Hold(met) => {
+            let event = at?;
+            let conflict = seen.hold.map_or(fresh, |held| held.conflict);
+            hold = Holding::On(event.0, OnHold { conflict });
+            let clash = Clash { id: Some(conflict), ..clash(met) };
+            (Applied::Touch(Touch { event, clash: Some(clash) }), Agreed::Overruled, true)
         }
         Step::Join { agreed, met } => {
             let object = seen.current.clone()?;
@@ -166,7 +233,7 @@ pub(super) fn plan(seen: Seen, remote: &Remote, step: Step) -> Option<Planned> {
     };
     let clear = clear.then(|| seen.intent.clone().zip(at).map(|(intent, (event, _))| (event, intent))).flatten();
     let rows =
-        Rows { version: seen.version, old: seen.linked, replaced: seen.other, link, clear, octets: Some(octets) };
+        Rows { version: seen.version, old: seen.linked, replaced: seen.other, link, clear, octets: Some(octets), hold };
     Some(Planned { applied, rows })
 }
 
@@ -178,10 +245,18 @@ pub(super) fn plan_gone(seen: Seen, step: Step) -> Option<Planned> {
         Step::Recreate(met) => Applied::Touch(Touch { event, clash: Some(clash(&seen, met, None)) }),
         _ => Applied::Touch(Touch { event, clash: None }),
     };
+    let hold = if matches!(seen.here, Here::Left { .. }) { Holding::Off(event.0) } else { Holding::Same };
     // An intent that wants it gone has its will; one that wants it there creates it anew.
     let clear = seen.intent.clone().filter(|intent| intent.want == Want::Gone).map(|intent| (event.0, intent));
-    let rows =
-        Rows { version: seen.version, old: seen.linked, replaced: None, link: NewLink::Gone, clear, octets: None };
+    let rows = Rows {
+        version: seen.version,
+        old: seen.linked,
+        replaced: None,
+        link: NewLink::Gone,
+        clear,
+        octets: None,
+        hold,
+    };
     Some(Planned { applied, rows })
 }
 
@@ -228,6 +303,11 @@ impl Engine {
                 return;
             }
         };
+        match &rows.hold {
+            Holding::Same => {}
+            Holding::On(event, hold) => ON_HOLD.put(batch, &(source.clone(), *event), hold),
+            Holding::Off(event) => ON_HOLD.delete(batch, &(source.clone(), *event)),
+        }
         if let Some((event, intent)) = &rows.clear {
             self.calendars.clear_intent_into(batch, source, *event, intent);
         }
@@ -273,6 +353,7 @@ fn clash(seen: &Seen, met: Met, theirs: Option<&Object>) -> Clash {
         _ => Side::Gone,
     };
     Clash {
+        id: None,
         kind: met.kind,
         base,
         ours,

@@ -17,8 +17,10 @@ mod pull;
 mod push;
 mod reconcile;
 mod record;
+mod resolve;
 mod settle;
 mod status;
+mod strategy;
 mod verdict;
 mod worker;
 
@@ -36,8 +38,10 @@ use crate::store::{Batch, CommitError, Store, StoreError};
 
 pub use guard::MassDelete;
 pub use record::{Held, Quarantined};
+pub use resolve::ResolveError;
 pub use settle::{Progress, Settled, Trouble};
 pub use status::{AccountStatus, Health, Status};
+pub use strategy::Strategy;
 pub use verdict::Verdict;
 
 use job::PullJob;
@@ -56,6 +60,8 @@ pub struct Config {
     pub move_wait: Duration,
     /// The brake on mass deletion.
     pub mass_delete_guard: MassDelete,
+    /// Whose change stands when both sides changed the same thing.
+    pub strategy: Strategy,
     /// Jobs that run side by side.
     pub workers: usize,
 }
@@ -68,6 +74,7 @@ impl Default for Config {
             compare_interval: Duration::from_hours(24),
             move_wait: Duration::from_secs(2),
             mass_delete_guard: MassDelete::default(),
+            strategy: Strategy::default(),
             workers: 8,
         }
     }

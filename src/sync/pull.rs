@@ -305,8 +305,9 @@ impl Engine {
             let row = item::quarantined(why, seen.version.tag.clone(), octets, self.clock.now());
             return Ok(Plan::SetAside(seen.version.id, Box::new(row)));
         }
-        let step = reconcile::present(seen.known.as_ref(), &seen.here, &remote);
-        Ok(item::plan(seen, &remote, step).map_or(Plan::Nothing, |planned| Plan::Do(Box::new(planned))))
+        let step = reconcile::present(seen.known.as_ref(), &seen.here, &remote, seen.favour);
+        let fresh = self.calendars.conflict_id();
+        Ok(item::plan(seen, &remote, step, fresh).map_or(Plan::Nothing, |planned| Plan::Do(Box::new(planned))))
     }
 
     /// Which of the items that are gone really leave: the brake judges those that would delete something here.

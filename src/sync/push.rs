@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use super::item;
 use super::job::{self, PullJob};
 use super::pull::{Plan, PullError};
-use super::record::{self, BaseContent, Link, Linked};
+use super::record::{self, BaseContent, Link, Linked, ON_HOLD, OnHold};
 use super::verdict::Verdict;
 use super::{Engine, Target, reconcile};
 use crate::calendar::{
@@ -77,7 +77,11 @@ impl Engine {
         for _ in 0..ROUNDS {
             let Some(outgoing) = self.outgoing(target, event).await? else { return Ok(false) };
             let seq = outgoing.intent.seq;
-            match self.send(target, &outgoing).await {
+            let sent = match ON_HOLD.get(&*self.store, &(target.source.id.clone(), event)).await? {
+                Some(hold) => self.keep_back(target, &outgoing, hold).await,
+                None => self.send(target, &outgoing).await,
+            };
+            match sent {
                 Ok(Done::Settled) => {
                     self.verdicts.tell(seq, Verdict::Accepted);
                     self.attempts.looked_at(&target.source.id, super::attempts::Kind::Push, 1);
@@ -119,6 +123,36 @@ impl Engine {
             (Some(ours), Some(linked)) => self.update(target, out, (ours, linked)).await,
             (None, Some(linked)) => self.delete(target, out, linked).await,
             (None, None) => self.note(target, out, None).await,
+        }
+    }
+
+    /// The event waits for a person's word. The hold itself remembers that the source must be told, so the intent has
+    /// done its part. A deletion here ends the wait: theirs, which nobody here has agreed to delete, comes back.
+    async fn keep_back(&self, target: &Target, out: &Outgoing, hold: OnHold) -> Result<Done, PullError> {
+        let source = &target.source.id;
+        let key = (source.clone(), out.event);
+        let mut batch = Batch::new();
+        ON_HOLD.expect(&mut batch, &key, &hold);
+        if out.ours.is_some() {
+            self.calendars.clear_intent_into(&mut batch, source, out.event, &out.intent);
+        } else {
+            ON_HOLD.delete(&mut batch, &key);
+            if let Some(linked) = &out.linked {
+                // A meaning that no content has: whatever is there counts as changed since both agreed.
+                let unseen =
+                    Linked { remote: linked.remote.clone(), link: Link { meaning: [0; 32], ..linked.link.clone() } };
+                record::put_link(&mut batch, source, &unseen, Some(&linked.link));
+            }
+        }
+        match self.store.commit(batch).await {
+            Ok(_) if out.ours.is_some() => return Ok(Done::Settled),
+            Ok(_) => {}
+            Err(CommitError::Stale(_)) => return Ok(Done::Again),
+            Err(CommitError::Store(error)) => return Err(error.into()),
+        }
+        match &out.linked {
+            Some(linked) => self.look(target, &linked.remote).await,
+            None => Ok(Done::Again),
         }
     }
 
@@ -321,6 +355,7 @@ impl Engine {
         also: Batch,
     ) -> Result<(), PutError> {
         let clash = Clash {
+            id: None,
             kind: ConflictKind::Refused,
             base,
             ours: Side::Revision(out.row.revision),

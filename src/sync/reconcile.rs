@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::decide::{Action, Base, Clash, Side, decide};
 use super::record::{BaseContent, Link};
+use super::strategy::Favour;
 use crate::calendar::{ConflictKind, Decision};
 use crate::ical::{self, DateOrTime, Merged, Object};
 
@@ -45,6 +46,8 @@ pub(super) enum Here {
         ours: Ours,
         /// The source has yet to be told of it.
         dirty: bool,
+        /// A person has yet to choose between it and what the source holds.
+        held: bool,
     },
     /// It left this source, or was deleted.
     Left {
@@ -94,6 +97,8 @@ pub(super) enum Step {
     Forget,
     /// The link goes, the event stays and is created there anew.
     Recreate(Met),
+    /// Both versions stay where they are until a person has chosen.
+    Hold(Met),
 }
 
 /// What a link is to say about the content on their side.
@@ -118,8 +123,8 @@ pub(super) struct Met {
     pub(super) rule: &'static str,
 }
 
-/// An item is there: what now?
-pub(super) fn present(known: Option<&Known>, here: &Here, remote: &Remote) -> Step {
+/// An item is there: what now? `favour` decides between two changes of the same thing.
+pub(super) fn present(known: Option<&Known>, here: &Here, remote: &Remote, favour: Favour) -> Step {
     let theirs =
         if known.is_some_and(|known| known.link.meaning == remote.meaning) { Side::Same } else { Side::Changed };
     let (base, ours, object) = match here {
@@ -128,18 +133,23 @@ pub(super) fn present(known: Option<&Known>, here: &Here, remote: &Remote) -> St
         Here::Left { wanted: false } => (Base::None, Side::Absent, None),
         Here::Left { wanted: true } => (base_of(known), Side::Absent, None),
         Here::Elsewhere(ours) => return join(ours, remote),
-        Here::Member { ours, dirty } => (base_of(known), if *dirty { Side::Changed } else { Side::Same }, Some(ours)),
+        Here::Member { ours, dirty, held } => {
+            (base_of(known), if *dirty || *held { Side::Changed } else { Side::Same }, Some(ours))
+        }
     };
+    let is_held = matches!(here, Here::Member { held: true, .. });
     let alike = object.is_some_and(|ours| ical::meaning(&ours.object) == remote.meaning);
     match (decide(base, ours, theirs, alike), object) {
         (Action::Nothing | Action::SendOurs | Action::DeleteTheirs | Action::Forget | Action::DeleteOurs, _) => {
             Step::Stay { agreed: Agreed::Unchanged, settled: false }
         }
         (Action::Adopt, _) => Step::Stay { agreed: Agreed::Ours, settled: true },
+        // While a person chooses, nothing is mixed.
+        (Action::Merge | Action::Clash(Clash::Twin), Some(ours)) if is_held => hold_again(known, ours, remote),
         (Action::TakeTheirs, Some(ours)) => take(known, ours, remote),
         (Action::TakeTheirs, None) => write(remote.object.clone(), Agreed::Ours, false, None),
-        (Action::Merge, Some(ours)) => merge(known, ours, remote),
-        (Action::Clash(Clash::Twin), Some(ours)) => twin(ours, remote),
+        (Action::Merge, Some(ours)) => merge(known, ours, remote, favour),
+        (Action::Clash(Clash::Twin), Some(ours)) => twin(ours, remote, favour),
         (Action::Clash(_) | Action::Merge, _) => {
             let met = Met::new(ConflictKind::EditDelete, Decision::Theirs, "an edit there wins over a deletion here");
             write(remote.object.clone(), Agreed::Ours, false, Some(met))
@@ -151,8 +161,8 @@ pub(super) fn present(known: Option<&Known>, here: &Here, remote: &Remote) -> St
 pub(super) fn absent(here: &Here) -> Step {
     let ours = match here {
         Here::Unknown | Here::Elsewhere(_) | Here::Left { .. } => Side::Absent,
-        Here::Member { dirty: false, .. } => Side::Same,
-        Here::Member { dirty: true, .. } => Side::Changed,
+        Here::Member { dirty: false, held: false, .. } => Side::Same,
+        Here::Member { .. } => Side::Changed,
     };
     match decide(Base::Agreed, ours, Side::Absent, false) {
         Action::DeleteOurs => Step::Remove,
@@ -204,30 +214,50 @@ fn take(known: Option<&Known>, ours: &Ours, remote: &Remote) -> Step {
 }
 
 /// Both changed it.
-fn merge(known: Option<&Known>, ours: &Ours, remote: &Remote) -> Step {
-    let Some(base) = known.and_then(|known| known.base.as_ref()) else { return twin(ours, remote) };
+fn merge(known: Option<&Known>, ours: &Ours, remote: &Remote, favour: Favour) -> Step {
+    let Some(base) = known.and_then(|known| known.base.as_ref()) else { return twin(ours, remote, favour) };
     match ical::merge(base, &ours.object, &remote.object) {
         Merged::Clean(object) => send_back(object, remote, None),
         Merged::Clash { properties, ours_wins, theirs_wins } => {
-            let (object, mut met) = if theirs_are_later(ours, &remote.object) {
-                (theirs_wins, Met::new(ConflictKind::Edit, Decision::Theirs, "last write wins: theirs was later"))
-            } else {
-                (ours_wins, Met::new(ConflictKind::Edit, Decision::Ours, "last write wins: ours was later"))
-            };
-            met.properties = properties;
-            send_back(object, remote, Some(met))
+            let (decision, rule) = choose(favour, ours, remote);
+            let met = Met { properties, ..Met::new(ConflictKind::Edit, decision, rule) };
+            match decision {
+                Decision::Open => Step::Hold(met),
+                Decision::Theirs => send_back(theirs_wins, remote, Some(met)),
+                Decision::Ours | Decision::Other => send_back(ours_wins, remote, Some(met)),
+            }
         }
     }
 }
 
 /// Two contents under one identity, and no base to tell who changed what.
-fn twin(ours: &Ours, remote: &Remote) -> Step {
-    if theirs_are_later(ours, &remote.object) {
-        let met = Met::new(ConflictKind::Twin, Decision::Theirs, "last write wins: theirs was later");
-        return write(remote.object.clone(), Agreed::Ours, false, Some(met));
+fn twin(ours: &Ours, remote: &Remote, favour: Favour) -> Step {
+    let (decision, rule) = choose(favour, ours, remote);
+    let met = Met::new(ConflictKind::Twin, decision, rule);
+    match decision {
+        Decision::Open => Step::Hold(met),
+        Decision::Theirs => write(remote.object.clone(), Agreed::Ours, false, Some(met)),
+        Decision::Ours | Decision::Other => write(ours.object.clone(), Agreed::Overruled, true, Some(met)),
     }
-    let met = Met::new(ConflictKind::Twin, Decision::Ours, "last write wins: ours was later");
-    write(ours.object.clone(), Agreed::Overruled, true, Some(met))
+}
+
+/// They changed it again while a person was to choose: the choice is between ours and this.
+fn hold_again(known: Option<&Known>, ours: &Ours, remote: &Remote) -> Step {
+    let kind = if known.is_some() { ConflictKind::Edit } else { ConflictKind::Twin };
+    let (decision, rule) = choose(Favour::Nobody, ours, remote);
+    Step::Hold(Met::new(kind, decision, rule))
+}
+
+fn choose(favour: Favour, ours: &Ours, remote: &Remote) -> (Decision, &'static str) {
+    match favour {
+        Favour::Later if theirs_are_later(ours, &remote.object) => {
+            (Decision::Theirs, "last write wins: theirs was later")
+        }
+        Favour::Later => (Decision::Ours, "last write wins: ours was later"),
+        Favour::Ours => (Decision::Ours, "provider priority: theirs ranks lower"),
+        Favour::Theirs => (Decision::Theirs, "provider priority: theirs ranks higher"),
+        Favour::Nobody => (Decision::Open, "manual: a person chooses"),
+    }
 }
 
 fn send_back(object: Object, remote: &Remote, met: Option<Met>) -> Step {
@@ -283,7 +313,11 @@ mod tests {
     }
 
     fn member(ours: Ours, dirty: bool) -> Here {
-        Here::Member { ours, dirty }
+        Here::Member { ours, dirty, held: false }
+    }
+
+    fn present(known: Option<&Known>, here: &Here, remote: &Remote) -> Step {
+        super::present(known, here, remote, Favour::Later)
     }
 
     #[test]
@@ -321,6 +355,52 @@ mod tests {
             assert_eq!((met.kind, met.decision), (ConflictKind::Edit, decision));
             assert_eq!(object.master().unwrap().property("SUMMARY").unwrap().value(), summary);
         }
+    }
+
+    #[test]
+    fn each_way_of_choosing_chooses_between_two_changes_of_one_property() {
+        let table = [
+            (Favour::Ours, Some((Decision::Ours, "Ours", Agreed::Overruled))),
+            (Favour::Theirs, Some((Decision::Theirs, "Theirs", Agreed::Ours))),
+            (Favour::Nobody, None),
+        ];
+        let remote = Remote::of(object("Theirs", "LAST-MODIFIED:20260501T000000Z\r\n"));
+        for known in [Some(mirrored(&object("A", ""))), None] {
+            for (favour, wanted) in table {
+                let step = super::present(known.as_ref(), &member(ours("Ours", ""), true), &remote, favour);
+                match (step, wanted) {
+                    (Step::Hold(met), None) => assert_eq!(met.decision, Decision::Open),
+                    (Step::Write { object, agreed, met: Some(met), tell }, Some((decision, summary, how))) => {
+                        assert_eq!((met.decision, agreed, tell), (decision, how, how == Agreed::Overruled));
+                        assert_eq!(object.master().unwrap().property("SUMMARY").unwrap().value(), summary);
+                    }
+                    (step, wanted) => panic!("{favour:?}: {step:?} and not {wanted:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn changes_to_different_properties_need_nobody_to_choose() {
+        let remote = Remote::of(object("A", "LOCATION:There\r\n"));
+        for favour in [Favour::Later, Favour::Ours, Favour::Theirs, Favour::Nobody] {
+            let step = super::present(Some(&mirrored(&object("A", ""))), &member(ours("B", ""), true), &remote, favour);
+            assert!(matches!(step, Step::Write { met: None, tell: true, .. }), "{favour:?}: {step:?}");
+        }
+    }
+
+    #[test]
+    fn while_a_person_chooses_nothing_moves_unless_both_come_to_say_the_same() {
+        let held = |summary| Here::Member { ours: ours(summary, ""), dirty: false, held: true };
+        let theirs = object("Theirs", "");
+        let known = known(&theirs, BaseContent::Octets { octets: theirs.octets().clone(), opposite: None });
+        let step = present(Some(&known), &held("Ours"), &Remote::of(theirs.clone()));
+        assert!(matches!(step, Step::Stay { agreed: Agreed::Unchanged, settled: false }), "{step:?}");
+        let again = Remote::of(object("Theirs", "LOCATION:Elsewhere\r\n"));
+        assert!(matches!(present(Some(&known), &held("Ours"), &again), Step::Hold(_)));
+        let alike = Remote::of(object("Ours", ""));
+        let step = present(Some(&known), &held("Ours"), &alike);
+        assert!(matches!(step, Step::Stay { agreed: Agreed::Ours, settled: true }), "{step:?}");
     }
 
     #[test]

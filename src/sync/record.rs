@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::ConflictId;
 use crate::id::{EventId, SourceId};
 use crate::provider::{Cursor, RemoteId, RemoteTag, Version};
 use crate::store::{Batch, Record, Store, StoreError, Table, tables};
@@ -122,11 +123,23 @@ impl Record for Held {
     const FORMAT: u8 = 1;
 }
 
+/// An event that a source is not told of before a person has chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OnHold {
+    /// The conflict that waits.
+    pub(super) conflict: ConflictId,
+}
+
+impl Record for OnHold {
+    const FORMAT: u8 = 1;
+}
+
 pub(super) const LINKS: Table<(SourceId, String), Link> = Table::new(tables::LINK);
 pub(super) const LINKS_OF: Table<(SourceId, EventId), LinkOf> = Table::new(tables::LINK_OF);
 pub(super) const CURSORS: Table<SourceId, CursorRow> = Table::new(tables::CURSOR);
 pub(super) const QUARANTINE: Table<(SourceId, String), Quarantined> = Table::new(tables::QUARANTINE);
 pub(super) const HELD: Table<SourceId, Held> = Table::new(tables::HELD);
+pub(super) const ON_HOLD: Table<(SourceId, EventId), OnHold> = Table::new(tables::ON_HOLD);
 
 /// More links than any source has; scans are for one source.
 const ALL: usize = 1_000_000;
@@ -207,6 +220,9 @@ pub(super) async fn forget_source(store: &dyn Store, batch: &mut Batch, source: 
     }
     for (key, _) in QUARANTINE.scan(store, QUARANTINE.range(source), ALL).await? {
         QUARANTINE.delete(batch, &key);
+    }
+    for (key, _) in ON_HOLD.scan(store, ON_HOLD.range(source), ALL).await? {
+        ON_HOLD.delete(batch, &key);
     }
     CURSORS.delete(batch, source);
     HELD.delete(batch, source);

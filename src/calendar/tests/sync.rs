@@ -117,6 +117,7 @@ async fn both_versions_of_a_conflict_are_kept() {
     let written = house.take(&a, new_item("x.ics", event("u1", "base"))).await;
     let put = house.put("unified", "x.ics", event("u1", "ours")).await.unwrap();
     let clash = Clash {
+        id: None,
         kind: ConflictKind::Edit,
         base: Some(written.revision),
         ours: Version::Revision(put.revision),
@@ -132,10 +133,12 @@ async fn both_versions_of_a_conflict_are_kept() {
     assert_eq!((conflict.base, conflict.ours, conflict.theirs), (Some(1), Some(2), Some(3)));
     let theirs = house.calendars.revision(&house.user, put.event, 3).await.unwrap().unwrap();
     assert_eq!(theirs.octets(), event("u1", "theirs").octets());
-    house.calendars.decide(&house.user, id, Decision::Theirs, "chosen by hand").await.unwrap();
+    house.calendars.resolve(&house.user, id, Keep::Remote, &Batch::new()).await.unwrap();
     assert_eq!(house.calendars.conflict(&house.user, id).await.unwrap().unwrap().decision, Decision::Theirs);
+    let served = house.calendars.current(&house.user, put.event).await.unwrap().unwrap();
+    assert_eq!(served.octets(), event("u1", "theirs").octets(), "theirs is served");
     house.put("unified", "x.ics", event("u1", "later")).await.unwrap();
-    assert_eq!(house.row(put.event).await.revision, 4);
+    assert_eq!(house.row(put.event).await.revision, 5);
     house.check().await;
 }
 

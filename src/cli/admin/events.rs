@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Answer, Failure, Listener, Progress, existing, failed};
 use crate::app::Gateway;
-use crate::calendar::{Author, Collection, CollectionKind, Conditions, Decision, PutError, Refusal, RevisionInfo};
+use crate::calendar::{
+    Author, Collection, CollectionKind, Conditions, ConflictId, ConflictKind, Decision, Keep, PutError, Refusal,
+    RevisionInfo,
+};
 use crate::ical::{self, ComponentKind, Object};
 use crate::id::{CollectionId, CollectionName, Place, ResourceName, UserId};
 
@@ -23,11 +26,36 @@ pub(super) async fn conflicts(gateway: &Gateway, user: &str) -> Result<Answer, F
         };
         records.push(json!({
             "id": id.to_string(), "uid": event.map(|event| event.uid), "source": conflict.source, "created": conflict.at,
-            "kind": conflict.kind, "state": state, "rule": conflict.rule, "properties": conflict.properties,
+            "kind": word(&conflict.kind), "state": state, "decided": conflict.decided, "rule": conflict.rule,
+            "properties": conflict.properties,
             "base": conflict.base, "local": conflict.ours, "remote": conflict.theirs,
         }));
     }
     Ok(Answer::list(records))
+}
+
+pub(super) async fn resolve(gateway: &Gateway, user: &str, id: &str, keep: Keep) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let Ok(number) = id.parse::<ConflictId>() else {
+        return failed(format!("{id} is no conflict; `lineartime conflict list {user}` lists them"));
+    };
+    gateway.sync.resolve(&user, number, keep).await?;
+    let what = match keep {
+        Keep::Local => "the version of this side is kept",
+        Keep::Remote => "the version of the provider is kept",
+        Keep::Both => "both are kept, one of them as an event of its own",
+    };
+    Ok(Answer::saying(json!({ "id": id, "keep": keep }), what))
+}
+
+/// The plain word that a variant is in JSON.
+fn word(kind: &ConflictKind) -> &'static str {
+    match kind {
+        ConflictKind::Edit => "edit",
+        ConflictKind::EditDelete => "edit_delete",
+        ConflictKind::Twin => "twin",
+        ConflictKind::Refused => "refused",
+    }
 }
 
 pub(super) async fn history(gateway: &Gateway, user: &str, uid: &str) -> Result<Answer, Failure> {
@@ -39,12 +67,30 @@ pub(super) async fn history(gateway: &Gateway, user: &str, uid: &str) -> Result<
     Ok(Answer::list(revisions.iter().map(|one| revision(uid, one))))
 }
 
+/// What one version says.
+pub(super) async fn version(gateway: &Gateway, user: &str, uid: &str, number: u64) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let found = numbered(gateway, &user, uid, number).await?;
+    let Some(octets) = gateway.calendars.octets(&user, found.event, number).await? else {
+        return failed(format!("revision {number} of {uid} is no longer kept"));
+    };
+    let text = String::from_utf8_lossy(&octets).into_owned();
+    let mut document = revision(uid, &found);
+    document["calendar"] = Value::String(text.clone());
+    Ok(Answer::saying(document, text))
+}
+
+async fn numbered(gateway: &Gateway, user: &UserId, uid: &str, number: u64) -> Result<RevisionInfo, Failure> {
+    let revisions = gateway.calendars.history(user, uid).await?;
+    match revisions.into_iter().rev().find(|one| one.revision == number) {
+        Some(found) => Ok(found),
+        None => failed(format!("there is no revision {number} of {uid}; `lineartime history {user} {uid}` lists them")),
+    }
+}
+
 pub(super) async fn restore(gateway: &Gateway, user: &str, uid: &str, number: u64) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
-    let revisions = gateway.calendars.history(&user, uid).await?;
-    let Some(found) = revisions.iter().rev().find(|one| one.revision == number) else {
-        return failed(format!("there is no revision {number} of {uid}; `lineartime history {user} {uid}` lists them"));
-    };
+    let found = numbered(gateway, &user, uid, number).await?;
     let author = Author::Person(user.clone());
     gateway.calendars.restore(&user, found.event, number, &author).await?;
     let text = format!("revision {number} of {uid} is back");
@@ -206,6 +252,6 @@ fn revision(uid: &str, one: &RevisionInfo) -> Value {
     };
     json!({
         "id": format!("{}-{}", one.event, one.revision), "uid": uid, "revision": one.revision, "created": one.at,
-        "author": author, "by": by, "length": one.length, "current": one.served,
+        "author": author, "by": by, "etag": one.etag, "length": one.length, "current": one.served,
     })
 }

@@ -102,9 +102,15 @@ pub(crate) enum Request {
     ConflictList {
         user: String,
     },
+    ConflictResolve {
+        user: String,
+        id: String,
+        keep: crate::calendar::Keep,
+    },
     History {
         user: String,
         uid: String,
+        revision: Option<u64>,
     },
     RestoreEvent {
         user: String,
@@ -262,7 +268,9 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         R::JobRetryAllDead => work::retry_all_dead(gateway).await,
         R::JobDrop { id } => work::drop(gateway, id).await,
         R::ConflictList { user } => events::conflicts(gateway, &user).await,
-        R::History { user, uid } => events::history(gateway, &user, &uid).await,
+        R::ConflictResolve { user, id, keep } => events::resolve(gateway, &user, &id, keep).await,
+        R::History { user, uid, revision: None } => events::history(gateway, &user, &uid).await,
+        R::History { user, uid, revision: Some(number) } => events::version(gateway, &user, &uid, number).await,
         R::RestoreEvent { user, uid, revision } => events::restore(gateway, &user, &uid, revision).await,
         R::Import { user, source, content } => {
             events::import(gateway, &user, source.as_deref(), &content.0, progress).await

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -26,6 +28,46 @@ pub(super) enum BodyError {
     TooSlow,
     /// The peer went away, or broke the framing.
     Broken,
+}
+
+/// A body that knows whether it was read to its end.
+#[derive(Debug)]
+pub(super) struct Tracked<B> {
+    inner: B,
+    ended: bool,
+}
+
+impl<B: http_body::Body> Tracked<B> {
+    pub(super) fn new(inner: B) -> Self {
+        Self { ended: inner.is_end_stream(), inner }
+    }
+
+    /// Whether nothing of it is left to read.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+}
+
+impl<B: http_body::Body + Unpin> http_body::Body for Tracked<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        self.ended = frame.is_none() || self.inner.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 /// Waits for `work`, at most so long.

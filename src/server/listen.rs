@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CONNECTION;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -23,6 +24,7 @@ use super::limit::{Addresses, Seat, within};
 use super::peer::Peer;
 use super::router::Router;
 use super::tls::{Certificate, TlsError};
+use super::wire::Wire;
 use crate::clock::Clock;
 
 /// Why the server could not begin.
@@ -193,12 +195,19 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let begun = Arc::new(Notify::new());
+        let stream = Wire::new(stream, self.clock.clone(), self.config.request_timeout);
         let service = {
-            let (router, begun) = (self.router.clone(), begun.clone());
+            let (router, begun, unread) = (self.router.clone(), begun.clone(), stream.unread());
             hyper::service::service_fn(move |request| {
                 begun.notify_one();
-                let router = router.clone();
-                async move { Ok::<_, Infallible>(router.answer(peer, request).await) }
+                let (router, unread) = (router.clone(), unread.clone());
+                async move {
+                    let response = router.answer(peer, request).await;
+                    if response.headers().contains_key(CONNECTION) {
+                        unread.expect();
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             })
         };
         let builder = self.builder();
@@ -220,6 +229,8 @@ impl Shared {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
+            // A client that has said all it has to say still wants its answer.
+            .half_close(true)
             .timer(TokioTimer::new())
             .header_read_timeout(config.keep_alive)
             .max_headers(config.max_headers)

@@ -14,6 +14,7 @@ mod respond;
 mod route;
 mod router;
 mod tls;
+mod wire;
 
 pub use config::{BadNetwork, Config, Network, TlsFiles};
 pub use listen::{ListenError, Server};

@@ -18,7 +18,7 @@ use tracing::field::Empty;
 
 use super::authenticate::sign_in;
 use super::config::Config;
-use super::limit::{drain, read_body, within};
+use super::limit::{Tracked, drain, read_body, within};
 use super::peer::{Origin, Peer};
 use super::respond::{Problem, failed, harden, plain};
 use super::route::Route;
@@ -101,9 +101,11 @@ impl Router {
         let route = Route::of(&parts.method, &parts.uri);
         let label = route.as_ref().map_or("refused", Route::label);
         let span = tracing::info_span!("request", request.id = %id, user = Empty);
-        let work = tracing::Instrument::instrument(self.guarded(peer, &parts, body, route), span.clone());
+        let mut body = Tracked::new(body);
+        let work = tracing::Instrument::instrument(self.guarded(peer, &parts, &mut body, route), span.clone());
         let mut response = work.await;
         harden(response.headers_mut(), &id);
+        set_connection(&parts, response.headers_mut(), body.ended());
         let took = self.clock.monotonic().saturating_sub(begun);
         span.in_scope(|| log(&parts.method, label, response.status(), took));
         response
@@ -267,6 +269,15 @@ fn check_host(parts: &Parts) -> Result<(), Problem> {
 fn authority(parts: &Parts) -> Option<String> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).map(str::to_ascii_lowercase)
+}
+
+/// HTTP/1: what is left of a body can't be told from a next request, so there is none. HTTP/2 has no such field.
+fn set_connection(parts: &Parts, headers: &mut HeaderMap, read_whole: bool) {
+    if parts.version >= Version::HTTP_2 {
+        headers.remove(header::CONNECTION);
+    } else if !read_whole {
+        headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
 }
 
 fn visitor(who: Who) -> Visitor {

@@ -10,6 +10,7 @@ mod architecture;
 mod caldav;
 mod cli;
 mod crash;
+mod edge;
 mod identity;
 mod simulation;
 mod store;

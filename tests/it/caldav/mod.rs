@@ -31,7 +31,7 @@ mod protocol;
 
 /// A server with one user, `ana`, and everything in memory.
 pub(crate) struct Server {
-    router: Router,
+    pub(crate) router: Router,
     pub(crate) users: Arc<Users>,
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) clock: ManualClock,

@@ -54,7 +54,7 @@ pub fn init(format: Format, level: &str) -> Result<(), TelemetryError> {
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     // A bare word that is no level would be taken for the name of a target, and silence everything else.
     let is_word = level.chars().all(|c| c.is_ascii_alphanumeric());
-    if is_word && level.parse::<tracing::level_filters::LevelFilter>().is_err() {
+    if level.is_empty() || is_word && level.parse::<tracing::level_filters::LevelFilter>().is_err() {
         return Err(TelemetryError::Level(level.to_owned()));
     }
     EnvFilter::try_new(level).map_err(|_| TelemetryError::Level(level.to_owned()))

@@ -89,7 +89,10 @@ impl Engine for Redb {
     }
 
     fn write(&self, rows: &Rows) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write().map_err(failed)?;
+        let mut transaction = self.database.begin_write().map_err(failed)?;
+        // In one phase the header that names a new root may reach the disk before the longer file does, and a
+        // power cut between the two leaves a file that redb refuses to open.
+        transaction.set_two_phase_commit(true);
         {
             let mut table = transaction.open_table(ROWS).map_err(failed)?;
             for (key, value) in rows {

@@ -131,8 +131,8 @@ class Client(Writer):
 class Stranger(Writer):
     """Somebody who changes an upstream directly, past the gateway."""
 
-    # Xandikos answers 423 to a write that meets another.
-    busy = (423, 503)
+    # What Xandikos answers to a write that meets another, having done it or not.
+    busy = (423, 500, 503)
 
     def __init__(self, upstream, seed):
         super().__init__(upstream.name, upstream.url, seed)
@@ -151,24 +151,29 @@ class Stranger(Writer):
             uid = f"{self.who}-{self.count}"
             answer = self.dav.put(f"{self.upstream.calendar}{uid}.ics", event(uid, words), If_None_Match="*")
             assert answer.status in (201, *self.busy), (answer.status, answer.body)
-            if answer.status == 201:
-                self.alive.add(uid)
+            self.noted(uid, answer, lambda: self.alive.add(uid))
         elif kind == "edit":
             uid = self.chance.choice(mine)
             answer = self.dav.put(f"{self.upstream.calendar}{uid}.ics", event(uid, words))
             assert answer.status in (200, 201, 204, *self.busy), (answer.status, answer.body)
-            if answer.status not in self.busy:
-                self.last[uid] = words
+            self.noted(uid, answer, lambda: self.last.update({uid: words}))
         elif kind == "shared":
             self.place(f"shared-{self.chance.randrange(SHARED)}", words)
         else:
             uid = self.chance.choice(mine)
             answer = self.dav.delete(f"{self.upstream.calendar}{uid}.ics")
             assert answer.status in (200, 204, *self.busy), (answer.status, answer.body)
-            if answer.status not in self.busy:
-                self.alive.discard(uid)
-                self.last.pop(uid, None)
-                self.deleted.add(uid)
+            self.alive.discard(uid)
+            self.last.pop(uid, None)
+            self.noted(uid, answer, lambda: self.deleted.add(uid))
+
+    def noted(self, uid, answer, note):
+        """Notes what was done, or that nothing is known of this event any more."""
+        if answer.status in self.busy:
+            self.alive.discard(uid)
+            self.last.pop(uid, None)
+        else:
+            note()
 
     def place(self, uid, words):
         """Changes another property than the clients do, so that both changes must stand."""
@@ -179,8 +184,7 @@ class Stranger(Writer):
         lines = [line for line in current.text.replace("\r\n", "\n").split("\n") if line and not line.startswith("LOCATION")]
         lines.insert(lines.index("END:VEVENT"), f"LOCATION:{words}")
         answer = self.dav.put(path, "\r\n".join(lines) + "\r\n", If_Match=current.etag)
-        if answer.status in (200, 201, 204):
-            self.last[uid] = words
+        self.noted(uid, answer, lambda: answer.status in (200, 201, 204) and self.last.update({uid: words}))
 
 
 def test_killed_at_random_while_everybody_writes(started, tmp_path, radicale, xandikos):

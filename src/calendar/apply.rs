@@ -287,6 +287,7 @@ impl Page<'_> {
     }
 
     async fn record(&mut self, event: EventId, clash: Clash) -> Result<(), PutError> {
+        self.draft.because(event, &clash.rule).await?;
         let theirs = self.number(event, clash.theirs, Author::Provider(self.source.clone())).await?;
         let ours = self.number(event, clash.ours, Author::Person(self.user.clone())).await?;
         let conflict = Conflict {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 
+use crate::calendar::audit::{self, AuditLine};
 use crate::calendar::changes;
 use crate::calendar::collection::{Collection, Mirror, SourceRef};
 use crate::calendar::intent::{Cause, Intent, Pending, PushJob, Want};
@@ -49,6 +50,8 @@ struct Working {
     repeat: BTreeSet<CollectionName>,
     /// The author's own source must be told too.
     tell_author: bool,
+    /// The rule or the reason behind what is done, for the audit log.
+    rule: Option<String>,
 }
 
 impl<'a> Draft<'a> {
@@ -249,12 +252,19 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Says by which rule or for what reason the event becomes what it becomes.
+    pub(crate) async fn because(&mut self, event: EventId, rule: &str) -> Result<(), PutError> {
+        self.working(event).await?.rule = Some(rule.to_owned());
+        Ok(())
+    }
+
     /// Commits the draft together with `also`. Nothing to commit is fine.
     pub(crate) async fn commit(mut self, also: Batch) -> Result<Vec<Pending>, PutError> {
         let mut batch = Batch::new();
         let spots = self.spots();
         self.put_events(&mut batch);
         self.put_spots(&mut batch, &spots);
+        self.put_audit(&mut batch);
         let pending = self.put_intents(&mut batch).await?;
         batch.merge(also);
         if !batch.is_empty() {
@@ -400,6 +410,26 @@ impl<'a> Draft<'a> {
         }
     }
 
+    fn put_audit(&self, batch: &mut Batch) {
+        for (event, working) in &self.events {
+            let Some(deed) = audit::deed(working.read.as_ref().map(|(row, _)| row), &working.row) else { continue };
+            let row = &working.row;
+            let places = if row.is_alive() { &row.members } else { &row.former };
+            let line = AuditLine {
+                at: self.calendars.clock.now(),
+                author: self.author.clone(),
+                cause: self.cause,
+                deed,
+                event: *event,
+                uid: row.uid.clone(),
+                revision: row.revision,
+                collections: places.iter().map(|member| member.collection.clone()).collect(),
+                rule: working.rule.clone(),
+            };
+            audit::append(batch, &self.user, &line);
+        }
+    }
+
     async fn put_intents(&mut self, batch: &mut Batch) -> Result<Vec<Pending>, PutError> {
         let mut pending = Vec::new();
         let mut told = BTreeMap::new();
@@ -498,7 +528,7 @@ struct Due {
 
 impl Working {
     fn new(read: Option<(EventRow, Bytes)>, row: EventRow) -> Self {
-        Self { read, row, revisions: Vec::new(), repeat: BTreeSet::new(), tell_author: false }
+        Self { read, row, revisions: Vec::new(), repeat: BTreeSet::new(), tell_author: false, rule: None }
     }
 
     fn keep(&mut self, octets: Bytes, author: Author) -> u64 {

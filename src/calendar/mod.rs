@@ -28,6 +28,7 @@
 //! - Limits bind clients and imports. What a provider already holds is taken in.
 
 mod apply;
+mod audit;
 mod changes;
 pub mod check;
 mod collection;
@@ -54,6 +55,7 @@ use crate::jobs::Queue;
 use crate::store::Store;
 
 pub use apply::{Applied, Clash, Follow, Outcome, Remove, Touch, Upsert, Version, Written};
+pub use audit::{AuditLine, Deed};
 pub use changes::{Changes, ChangesError, SyncToken};
 pub use collection::{
     Collection, CollectionChange, CollectionKind, Mirror, NewCollection, NewSourceCollection, Privacy, SourceRef,

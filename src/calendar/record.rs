@@ -10,6 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::audit::AuditLine;
 use crate::calendar::collection::Collection;
 use crate::calendar::conflict::Conflict;
 use crate::calendar::intent::Intent;
@@ -289,6 +290,7 @@ pub(crate) const UIDS: Table<(UserId, Space, String), UidRow> = Table::new(table
 pub(crate) const CHANGES: Table<(CollectionId, u64), ChangeRow> = Table::new(tables::CHANGE);
 pub(crate) const SETTINGS: Table<UserId, SettingsRow> = Table::new(tables::SETTINGS);
 pub(crate) const CONFLICTS: Table<(UserId, u64), Conflict> = Table::new(tables::CONFLICT);
+pub(crate) const AUDIT: Table<(UserId, u64), AuditLine> = Table::new(tables::AUDIT);
 /// The empty name stands for the collection itself.
 pub(crate) const PROPERTIES: Table<(CollectionId, String), PropertiesRow> = Table::new(tables::DEAD_PROPERTY);
 pub(crate) const INTENTS: Table<(SourceId, EventId), Intent> = Table::new(tables::INTENT);

@@ -97,6 +97,7 @@ impl Calendars {
                 (Decision::Other, "a person kept both")
             }
         };
+        draft.because(conflict.event, rule).await?;
         if draft.load(conflict.event).await?.is_alive() {
             // The other side has not been told of ours, whether or not it is written anew here.
             draft.tell_author(conflict.event).await?;

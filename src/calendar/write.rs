@@ -207,6 +207,12 @@ impl Calendars {
         let event = known.unwrap_or_else(|| draft.create(space, object.uid(), &home));
         draft.write(event, object).await?;
         draft.join(event, &home, Some(&place.name)).await?;
+        let why = match (collection.kind == CollectionKind::Unified, known) {
+            (false, _) => "it was put into this calendar",
+            (true, Some(_)) => "it came back to where it was",
+            (true, None) => "new events of the unified calendar go to the default source",
+        };
+        draft.because(event, why).await?;
         if collection.kind == CollectionKind::Unified
             && draft.load(event).await?.unified_name.as_ref() != Some(&place.name)
         {

@@ -69,6 +69,13 @@ pub(super) enum Command {
         #[arg(long, value_name = "N")]
         revision: Option<u64>,
     },
+    /// What was done to the events, by whom and why; the latest first.
+    Audit {
+        user: String,
+        /// So many lines.
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        last: usize,
+    },
     /// Bring a version of an event back.
     RestoreEvent {
         user: String,

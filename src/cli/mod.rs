@@ -165,6 +165,7 @@ fn request(command: Command) -> Result<Request, Failure> {
             Request::ConflictResolve { user, id, keep }
         }
         Command::History { user, uid, revision } => Request::History { user, uid, revision },
+        Command::Audit { user, last } => Request::Audit { user, last },
         Command::RestoreEvent { user, uid, revision } => Request::RestoreEvent { user, uid, revision },
         Command::Import { user, file, source } => Request::Import { user, source, content: read_file(&file)? },
         Command::Export { user, source, .. } => Request::Export { user, source },

@@ -31,6 +31,11 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// whoever must know which asks for that one alone: `Fault::Gone` is proof, anything else is not.
     async fn fetch(&self, calendar: &RemoteId, ids: &[RemoteId]) -> Result<Vec<Item>, Fault>;
 
+    /// The identity that [`Provider::create`] with `key` gives, where that can be told beforehand.
+    fn identity(&self, _calendar: &RemoteId, _key: &IdempotencyKey) -> Option<RemoteId> {
+        None
+    }
+
     /// Creates `object` under an identity that follows from `key`, so that a second try cannot double it.
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, object: &Object) -> Result<Written, Fault>;
 

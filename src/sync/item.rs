@@ -11,7 +11,7 @@ use crate::calendar::{
     Applied, Author, Clash, ConflictId, ConflictKind, Decision, EventRow, Follow, Intent, Outcome, Remove, Touch,
     Upsert, Version as Side, Want,
 };
-use crate::ical::Object;
+use crate::ical::{self, Object};
 use crate::id::{EventId, ResourceName, SourceId};
 use crate::provider::{RemoteId, RemoteTag, Version};
 use crate::store::{Batch, StoreError};
@@ -85,6 +85,39 @@ impl Engine {
         Ok(Seen { version, linked, known, event: Some((id, row)), intent, here, current, other, hold, favour })
     }
 
+    /// Recognises what a push has left at the source before its answer was lost: content that is none the link knows, and
+    /// that a revision of ours since then has. Without this our own words would count as somebody's edit.
+    pub(super) async fn recognise(&self, target: &Target, seen: &mut Seen, remote: &Remote) -> Result<(), StoreError> {
+        let agreed = seen.known.as_ref().map(|known| known.link.meaning);
+        let (Some((event, _)), Some(_), None) = (&seen.event, &seen.intent, &seen.hold) else { return Ok(()) };
+        if agreed == Some(remote.meaning) {
+            return Ok(());
+        }
+        let since = seen.linked.as_ref().map_or(0, |linked| agreed_revision(&linked.link.base).unwrap_or(0));
+        let user = &target.source.user;
+        let revisions = self.calendars.revisions(user, *event).await?;
+        let ours =
+            revisions.iter().rev().filter(|one| one.revision > since && !one.author.is_source(&target.source.id));
+        for one in ours.take(RECOGNISED) {
+            let object = match self.calendars.octets(user, *event, one.revision).await? {
+                Some(octets) => Object::parse(octets).ok(),
+                None => None,
+            };
+            if let Some(object) = object.filter(|object| ical::meaning(object) == remote.meaning) {
+                let link = Link {
+                    event: *event,
+                    tag: seen.version.tag.clone(),
+                    meaning: remote.meaning,
+                    base: BaseContent::Revision(one.revision),
+                    at: self.clock.now(),
+                };
+                seen.known = Some(Known { link, base: Some(object), echo: Some(one.revision) });
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// Whose change stands, should ours, which `intent` tells of, and the source's be changes of the same thing.
     async fn favour(&self, target: &Target, intent: Option<&Intent>) -> Result<Favour, StoreError> {
         let Strategy::ProviderPriority(_) = &self.config.strategy else {
@@ -119,7 +152,7 @@ impl Engine {
             BaseContent::Octets { octets, .. } => Some(octets.clone()),
         };
         let base = octets.and_then(|octets| Object::parse(octets).ok());
-        Ok(Known { link: linked.link.clone(), base })
+        Ok(Known { link: linked.link.clone(), base, echo: None })
     }
 }
 
@@ -332,21 +365,30 @@ impl Engine {
 
 fn base(how: Agreed, revision: u64, octets: Option<Bytes>) -> BaseContent {
     match (how, octets) {
+        (Agreed::Earlier(number), _) => BaseContent::Revision(number),
         (Agreed::Theirs, Some(octets)) => BaseContent::Octets { octets, opposite: Some(revision) },
         (Agreed::Overruled, Some(octets)) => BaseContent::Octets { octets, opposite: None },
         _ => BaseContent::Revision(revision),
     }
 }
 
+/// The revision of ours that a link's base is, or stands opposite to.
+pub(super) fn agreed_revision(base: &BaseContent) -> Option<u64> {
+    match base {
+        BaseContent::Revision(number) => Some(*number),
+        BaseContent::Octets { opposite, .. } => *opposite,
+    }
+}
+
+/// Revisions of ours that are looked through for one that a push may have left at a source.
+const RECOGNISED: usize = 50;
+
 fn upsert(seen: &Seen, object: Object, follow: Follow, clash: Option<Clash>) -> Applied {
     Applied::Upsert(Upsert { event: seen.at(), name_hint: name_hint(&seen.version.id), object, follow, clash })
 }
 
 fn clash(seen: &Seen, met: Met, theirs: Option<&Object>) -> Clash {
-    let base = seen.linked.as_ref().and_then(|linked| match linked.link.base {
-        BaseContent::Revision(number) => Some(number),
-        BaseContent::Octets { opposite, .. } => opposite,
-    });
+    let base = seen.linked.as_ref().and_then(|linked| agreed_revision(&linked.link.base));
     let is_here = matches!(seen.here, Here::Member { .. } | Here::Elsewhere(_));
     let ours = match &seen.event {
         Some((_, row)) if is_here => Side::Revision(row.revision),

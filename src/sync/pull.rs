@@ -296,7 +296,7 @@ impl Engine {
         gone: &HashSet<RemoteId>,
     ) -> Result<Plan, PullError> {
         let remote = Remote::of(object);
-        let seen: Seen = self.see(target, version, Some(remote.object.uid())).await?;
+        let mut seen: Seen = self.see(target, version, Some(remote.object.uid())).await?;
         if let Some(other) = &seen.other
             && !gone.contains(&other.remote)
         {
@@ -305,6 +305,7 @@ impl Engine {
             let row = item::quarantined(why, seen.version.tag.clone(), octets, self.clock.now());
             return Ok(Plan::SetAside(seen.version.id, Box::new(row)));
         }
+        self.recognise(target, &mut seen, &remote).await?;
         let step = reconcile::present(seen.known.as_ref(), &seen.here, &remote, seen.favour);
         let fresh = self.calendars.conflict_id();
         Ok(item::plan(seen, &remote, step, fresh).map_or(Plan::Nothing, |planned| Plan::Do(Box::new(planned))))

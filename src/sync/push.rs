@@ -122,7 +122,7 @@ impl Engine {
             (Some(ours), None) => self.create(target, out, ours).await,
             (Some(ours), Some(linked)) => self.update(target, out, (ours, linked)).await,
             (None, Some(linked)) => self.delete(target, out, linked).await,
-            (None, None) => self.note(target, out, None).await,
+            (None, None) => self.unmade(target, out).await,
         }
     }
 
@@ -174,6 +174,20 @@ impl Engine {
                 self.queue.enqueue(wish).await.map_err(|error| PullError::Account(error.to_string()))?;
                 Ok(Done::Waits)
             }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// It is to be gone, and nothing is known of its having been there. A create whose answer was lost may have put
+    /// it there all the same.
+    async fn unmade(&self, target: &Target, out: &Outgoing) -> Result<Done, PullError> {
+        let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
+        let Some(id) = target.provider.identity(&target.source.remote, &key) else {
+            return self.note(target, out, None).await;
+        };
+        match target.provider.fetch(&target.source.remote, std::slice::from_ref(&id)).await {
+            Ok(items) if items.iter().any(|item| matches!(item, Item::Full { .. })) => self.look(target, &id).await,
+            Ok(_) | Err(Fault::Gone) => self.note(target, out, None).await,
             Err(fault) => Err(fault.into()),
         }
     }
@@ -318,10 +332,7 @@ impl Engine {
         let is_awaited = self.verdicts.is_awaited(out.intent.seq);
         let mut also = Batch::new();
         self.calendars.clear_intent_into(&mut also, source, out.event, &out.intent);
-        let base = out.linked.as_ref().and_then(|linked| match linked.link.base {
-            BaseContent::Revision(number) => Some(number),
-            BaseContent::Octets { opposite, .. } => opposite,
-        });
+        let base = out.linked.as_ref().and_then(|linked| item::agreed_revision(&linked.link.base));
         let undo = match (&out.linked, base, &out.ours) {
             (None, _, _) => Some(Before::Absent),
             (Some(_), Some(revision), _) => Some(Before::Revision(revision)),

@@ -31,6 +31,9 @@ pub(super) struct Known {
     pub(super) link: Link,
     /// The base read; `None` when its revision is no longer kept.
     pub(super) base: Option<Object>,
+    /// It is known from the history and not from the link: what the source holds is a revision of ours that was on its
+    /// way there when its answer was lost.
+    pub(super) echo: Option<u64>,
 }
 
 /// How the event stands here, seen from one source.
@@ -112,6 +115,8 @@ pub(super) enum Agreed {
     Theirs,
     /// Their octets, which ours are about to replace.
     Overruled,
+    /// It means what this earlier revision of ours means: a push has arrived there whose answer never came here.
+    Earlier(u64),
 }
 
 /// What a record of a conflict is to say.
@@ -141,7 +146,8 @@ pub(super) fn present(known: Option<&Known>, here: &Here, remote: &Remote, favou
     let alike = object.is_some_and(|ours| ical::meaning(&ours.object) == remote.meaning);
     match (decide(base, ours, theirs, alike), object) {
         (Action::Nothing | Action::SendOurs | Action::DeleteTheirs | Action::Forget | Action::DeleteOurs, _) => {
-            Step::Stay { agreed: Agreed::Unchanged, settled: false }
+            let echo = known.and_then(|known| known.echo);
+            Step::Stay { agreed: echo.map_or(Agreed::Unchanged, Agreed::Earlier), settled: false }
         }
         (Action::Adopt, _) => Step::Stay { agreed: Agreed::Ours, settled: true },
         // While a person chooses, nothing is mixed.
@@ -201,7 +207,7 @@ fn join(ours: &Ours, remote: &Remote) -> Step {
 /// They changed it, we did not. Where they never held all of ours, their change is carried over instead of their content.
 fn take(known: Option<&Known>, ours: &Ours, remote: &Remote) -> Step {
     match known {
-        Some(Known { link: Link { base: BaseContent::Octets { .. }, .. }, base: Some(base) }) => {
+        Some(Known { link: Link { base: BaseContent::Octets { .. }, .. }, base: Some(base), .. }) => {
             let object = match ical::merge(base, &ours.object, &remote.object) {
                 Merged::Clean(merged) => merged,
                 Merged::Clash { theirs_wins, .. } => theirs_wins,
@@ -305,7 +311,7 @@ mod tests {
             base: content,
             at: Timestamp::UNIX_EPOCH,
         };
-        Known { link, base: Some(base.clone()) }
+        Known { link, base: Some(base.clone()), echo: None }
     }
 
     fn mirrored(base: &Object) -> Known {
@@ -333,6 +339,17 @@ mod tests {
         let remote = Remote::of(object("B", ""));
         let step = present(Some(&mirrored(&object("A", ""))), &member(ours("B", ""), true), &remote);
         assert!(matches!(step, Step::Stay { agreed: Agreed::Ours, settled: true }), "{step:?}");
+    }
+
+    #[test]
+    fn an_echo_of_an_earlier_push_is_no_change_of_theirs() {
+        let arrived = object("B", "LOCATION:There\r\n");
+        let known = Known { echo: Some(2), ..mirrored(&arrived) };
+        let agreed = Agreed::Earlier(2);
+        for here in [member(ours("C", ""), true), Here::Left { wanted: true }] {
+            let step = present(Some(&known), &here, &Remote::of(arrived.clone()));
+            assert!(matches!(step, Step::Stay { agreed: how, settled: false } if how == agreed), "{here:?}: {step:?}");
+        }
     }
 
     #[test]

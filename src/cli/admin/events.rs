@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{Answer, Failure, Listener, Progress, existing, failed};
 use crate::app::Gateway;
 use crate::calendar::{
-    Author, Collection, CollectionKind, Conditions, ConflictId, ConflictKind, Decision, Keep, PutError, Refusal,
-    RevisionInfo,
+    Author, Cause, Collection, CollectionKind, Conditions, ConflictId, ConflictKind, Decision, Deed, Keep, PutError,
+    Refusal, RevisionInfo,
 };
 use crate::ical::{self, ComponentKind, Object};
 use crate::id::{CollectionId, CollectionName, Place, ResourceName, UserId};
@@ -55,6 +55,46 @@ fn word(kind: &ConflictKind) -> &'static str {
         ConflictKind::EditDelete => "edit_delete",
         ConflictKind::Twin => "twin",
         ConflictKind::Refused => "refused",
+    }
+}
+
+/// Who did what, the latest first.
+pub(super) async fn audit(gateway: &Gateway, user: &str, last: usize) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let lines = gateway.calendars.audit(&user, last).await?;
+    Ok(Answer::list(lines.iter().map(|(number, line)| {
+        let (author, by) = named(&line.author);
+        let action = match line.deed {
+            Deed::Created => "created",
+            Deed::Edited => "edited",
+            Deed::Deleted => "deleted",
+            Deed::Restored => "restored",
+            Deed::Moved => "moved",
+            Deed::Kept => "kept",
+        };
+        let cause = match line.cause {
+            Cause::Edit => "edit",
+            Cause::Delete => "delete",
+            Cause::Move => "move",
+            Cause::Follow => "follow",
+            Cause::Merge => "merge",
+            Cause::Restore => "restore",
+        };
+        json!({
+            "id": number, "created": line.at, "author": author, "by": by, "action": action, "cause": cause,
+            "uid": line.uid, "revision": line.revision, "calendars": line.collections, "rule": line.rule,
+        })
+    })))
+}
+
+/// The kind of an author, and which one.
+fn named(author: &Author) -> (&'static str, String) {
+    match author {
+        Author::Client { user, device: None } => ("client", user.to_string()),
+        Author::Client { user, device: Some(device) } => ("client", format!("{user} ({device})")),
+        Author::Provider(source) => ("provider", source.to_string()),
+        Author::Person(user) => ("person", user.to_string()),
+        Author::Import => ("import", String::new()),
     }
 }
 
@@ -228,6 +268,7 @@ pub(super) async fn remove_all(gateway: &Gateway, user: &UserId) -> Result<(), F
         }
     }
     gateway.calendars.purge(user, jiff::Timestamp::MAX).await?;
+    gateway.calendars.forget_audit(user).await?;
     Ok(())
 }
 
@@ -244,12 +285,7 @@ pub(super) async fn collection(gateway: &Gateway, user: &UserId, name: &str) -> 
 }
 
 fn revision(uid: &str, one: &RevisionInfo) -> Value {
-    let (author, by) = match &one.author {
-        Author::Client { user, device } => ("client", device.clone().unwrap_or_else(|| user.to_string())),
-        Author::Provider(source) => ("provider", source.to_string()),
-        Author::Person(user) => ("person", user.to_string()),
-        Author::Import => ("import", String::new()),
-    };
+    let (author, by) = named(&one.author);
     json!({
         "id": format!("{}-{}", one.event, one.revision), "uid": uid, "revision": one.revision, "created": one.at,
         "author": author, "by": by, "etag": one.etag, "length": one.length, "current": one.served,

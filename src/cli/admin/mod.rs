@@ -112,6 +112,10 @@ pub(crate) enum Request {
         uid: String,
         revision: Option<u64>,
     },
+    Audit {
+        user: String,
+        last: usize,
+    },
     RestoreEvent {
         user: String,
         uid: String,
@@ -271,6 +275,7 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         R::ConflictResolve { user, id, keep } => events::resolve(gateway, &user, &id, keep).await,
         R::History { user, uid, revision: None } => events::history(gateway, &user, &uid).await,
         R::History { user, uid, revision: Some(number) } => events::version(gateway, &user, &uid, number).await,
+        R::Audit { user, last } => events::audit(gateway, &user, last).await,
         R::RestoreEvent { user, uid, revision } => events::restore(gateway, &user, &uid, revision).await,
         R::Import { user, source, content } => {
             events::import(gateway, &user, source.as_deref(), &content.0, progress).await

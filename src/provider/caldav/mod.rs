@@ -171,6 +171,10 @@ impl Provider for CalDav {
         self.fetch_all(calendar, ids).await
     }
 
+    fn identity(&self, calendar: &RemoteId, key: &IdempotencyKey) -> Option<RemoteId> {
+        self.created_id(calendar, key)
+    }
+
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, object: &Object) -> Result<Written, Fault> {
         self.create_object(calendar, key, object).await
     }

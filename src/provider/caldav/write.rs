@@ -31,6 +31,12 @@ pub(super) struct Abilities {
 }
 
 impl CalDav {
+    /// Where [`CalDav::create_object`] puts what it creates.
+    pub(super) fn created_id(&self, calendar: &RemoteId, key: &IdempotencyKey) -> Option<RemoteId> {
+        let url = member_url(&self.url(calendar).ok()?, key).ok()?;
+        self.learn(&url).ok()
+    }
+
     pub(super) async fn create_object(
         &self,
         calendar: &RemoteId,

@@ -1,6 +1,7 @@
 //! The wiring: a configuration becomes running parts, and stops again. The one place that knows everyone.
 
 mod edge;
+pub(crate) mod housekeeping;
 mod serve;
 pub(crate) mod socket;
 
@@ -105,10 +106,15 @@ pub(crate) async fn open_store(
         let (path, reason) = (path.clone(), error.to_string());
         Failure::from(OpenError::Unwritable { path, reason })
     })?;
-    let settings = store::Config::new(engine(config), path);
+    let settings = store_settings(config);
     let (clock, entropy) = (clock.clone(), entropy.clone());
     let opened = tokio::task::spawn_blocking(move || store::open(&settings, &*clock, &*entropy)).await;
     Ok(opened.map_err(|_| Failure("the store could not be opened: its engine gave up".to_owned()))??)
+}
+
+/// Which store, and where.
+pub(crate) fn store_settings(config: &Config) -> store::Config {
+    store::Config::new(engine(config), config.storage.path.clone())
 }
 
 /// Makes a folder that only its owner can look into, with the folders above it. One that is there stays as it is.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::socket::AdminSocket;
-use super::{Gateway, edge, socket_path};
+use super::{Gateway, edge, housekeeping, socket_path};
 use crate::cli::admin::Failure;
 use crate::config::{Config, LogFormat};
 use crate::telemetry;
@@ -58,6 +58,7 @@ struct Running {
     edge: JoinHandle<()>,
     sync: JoinHandle<()>,
     admin: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
 }
 
 async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
@@ -74,9 +75,12 @@ async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
     let (stop, stopped) = watch::channel(false);
     let admin = tokio::spawn(socket.serve(Arc::clone(gateway), stopped.clone()));
     let sync = tokio::spawn(Arc::clone(&gateway.sync).work(stopped.clone()));
+    let keeper = Arc::clone(gateway);
+    let till = stopped.clone();
+    let housekeeping = tokio::spawn(async move { housekeeping::keep(&keeper, till).await });
     let edge = tokio::spawn(server.serve(until(stopped)));
     tracing::info!(%address, public_url = %gateway.config.server.public_url, "serving");
-    Ok(Running { stop, edge, sync, admin })
+    Ok(Running { stop, edge, sync, admin, housekeeping })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -88,13 +92,14 @@ impl Running {
     async fn stop(self, gateway: &Gateway) -> Result<(), Failure> {
         self.stop.send_replace(true);
         let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
-        let all = async { tokio::join!(self.edge, self.sync, self.admin) };
+        let housekeeping = self.housekeeping.abort_handle();
+        let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping) };
         tokio::select! {
             _ = all => {}
             () = gateway.clock.sleep(gateway.config.server.shutdown_grace.min(LONGEST_GRACE)) => {
                 // Their leases end with the process, and the next start takes them over.
                 tracing::info!("some work did not end in time; it is done again at the next start");
-                for one in [edge, sync, admin] {
+                for one in [edge, sync, admin, housekeeping] {
                     one.abort();
                 }
             }

@@ -109,7 +109,11 @@ pub(super) enum Command {
     #[command(subcommand)]
     Key(Key),
     /// Look for trouble, and say what to do about it.
-    Doctor,
+    Doctor {
+        /// Replace a damaged store by what can be read of it. What can't be read is lost.
+        #[arg(long)]
+        accept_loss: bool,
+    },
     /// Read the configuration, and say what is wrong with it.
     CheckConfig,
     /// Say which version this is.

@@ -76,6 +76,7 @@ async fn perform(args: Args) -> Result<Option<Answer>, Failure> {
         Command::Export { zip: true, .. } => {
             Err(Failure("--zip is not in this version; without it one iCalendar file is written".to_owned()))
         }
+        Command::Doctor { accept_loss } => Ok(Some(Box::pin(doctor(loaded.config, accept_loss)).await?)),
         Command::Status { ready: true, .. } => Ok(Some(ready(&loaded.config).await?)),
         other => {
             let request = request(other)?;
@@ -102,6 +103,28 @@ async fn manage(config: Config, request: Request) -> Result<Answer, Failure> {
     }
     gateway.close().await?;
     answer
+}
+
+/// With a server through it; else the files are looked at first, because a store that is damaged can't be opened.
+async fn doctor(config: Config, accept_loss: bool) -> Result<Answer, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    if accept_loss {
+        if ready(&config).await.is_ok() {
+            return Err(Failure("a server runs on this store, so it can be opened; stop the server first".to_owned()));
+        }
+        return admin::doctor::accept_loss(&config, clock, Arc::new(OsEntropy)).await;
+    }
+    if let Some(answer) = socket::ask(&app::socket_path(&config), &Request::Doctor, &|_| {}).await {
+        return answer;
+    }
+    let files = match admin::doctor::examine(&config, clock).await {
+        Ok(files) => files,
+        Err(answer) => return Ok(answer),
+    };
+    let gateway = Gateway::open(config).await?;
+    let answer = admin::execute(&gateway, Request::Doctor, &|_| {}).await;
+    gateway.close().await?;
+    Ok(admin::doctor::with_first(&answer?, files))
 }
 
 async fn ready(config: &Config) -> Result<Answer, Failure> {
@@ -170,8 +193,12 @@ fn request(command: Command) -> Result<Request, Failure> {
         Command::Import { user, file, source } => Request::Import { user, source, content: read_file(&file)? },
         Command::Export { user, source, .. } => Request::Export { user, source },
         Command::Backup { folder } => Request::Backup { folder: absolute(&folder)? },
-        Command::Doctor => Request::Doctor,
-        Command::Serve | Command::Restore { .. } | Command::Key(_) | Command::CheckConfig | Command::Version => {
+        Command::Serve
+        | Command::Doctor { .. }
+        | Command::Restore { .. }
+        | Command::Key(_)
+        | Command::CheckConfig
+        | Command::Version => {
             return Err(Failure("this command runs here and not in the server".to_owned()));
         }
     })

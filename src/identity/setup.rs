@@ -64,6 +64,21 @@ impl Users {
         Ok(SetupLink { token, expires })
     }
 
+    /// Takes away links that have ended. Says how many.
+    pub async fn forget_expired_links(&self) -> Result<u64, UserError> {
+        let (now, mut batch, mut forgotten) = (self.clock.now(), Batch::new(), 0);
+        for (key, row) in LINKS.scan(&*self.store, LINKS.all(), usize::MAX).await? {
+            if row.expires <= now {
+                LINKS.delete(&mut batch, &key);
+                forgotten += 1;
+            }
+        }
+        if forgotten > 0 {
+            commit(&*self.store, batch, || UserError::Busy).await?;
+        }
+        Ok(forgotten)
+    }
+
     /// Whether the link would be accepted now.
     pub async fn setup_link_holds(&self, token: &Secret) -> Result<bool, UserError> {
         let row = LINKS.get(&*self.store, &key(token)).await?;

@@ -75,7 +75,7 @@ pub(super) struct Home<E> {
 pub(super) struct Mark(File);
 
 impl Mark {
-    fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         options.open(folder.join(MARK)).map(Self)
@@ -137,7 +137,7 @@ impl Trouble {
     }
 }
 
-fn in_words(error: &StoreError) -> String {
+pub(super) fn in_words(error: &StoreError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error} ({source})"),
         None => error.to_string(),
@@ -177,7 +177,7 @@ pub(super) fn open<E: Engine>(opening: &Opening<'_>) -> Result<(Home<E>, Option<
 }
 
 /// Makes the folder if need be, and takes its lock.
-fn claim(path: &Path) -> Result<File, OpenError> {
+pub(super) fn claim(path: &Path) -> Result<File, OpenError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -289,7 +289,7 @@ fn is_essential<E: Engine>(entry: &fs::DirEntry) -> bool {
     !is_ours && entry.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) && name != "conf"
 }
 
-fn read_own<E: Engine>(engine: &E, name: &str) -> Result<Option<Bytes>, StoreError> {
+pub(super) fn read_own<E: Engine>(engine: &E, name: &str) -> Result<Option<Bytes>, StoreError> {
     let key = own::key(name);
     let framed = guarded(|| engine.get(&key))?;
     framed.map(|framed| engine::unframe(&key, &framed)).transpose()
@@ -345,7 +345,7 @@ fn dispensable<E: Engine>(home: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| !E::needs(name)).collect()
 }
 
-fn copy_tree<E: Engine>(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy_tree<E: Engine>(from: &Path, to: &Path) -> io::Result<()> {
     remove(to)?;
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -360,7 +360,7 @@ fn copy_tree<E: Engine>(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_tree(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_tree(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -373,12 +373,12 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
 }
 
 /// Renames, durably.
-fn replace(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn replace(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     File::open(to.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -26,6 +26,7 @@ mod open;
 mod range;
 mod record;
 mod redb;
+mod salvage;
 mod sled;
 pub mod table;
 mod wake;
@@ -43,6 +44,7 @@ pub use memory::MemoryStore;
 pub use open::{Config, EngineKind, SyncObserver, Verdict, examine, open};
 pub use range::{Key, KeyRange, TableId};
 pub use record::Record;
+pub use salvage::{Salvaged, salvage};
 pub use table::{Table, tables};
 pub use wake::Wake;
 

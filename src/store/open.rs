@@ -17,7 +17,7 @@ use crate::entropy::{self, Entropy};
 
 const CACHE: u64 = 64 << 20;
 /// Random octets in an epoch.
-const EPOCH: usize = 10;
+pub(super) const EPOCH: usize = 10;
 
 /// Which engine keeps the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

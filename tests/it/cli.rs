@@ -168,3 +168,41 @@ fn wrong_usage_and_wrong_configuration_are_told_apart() {
     assert!(home.ok(&["version"]).starts_with("lineartime "));
     assert!(!home.data().exists(), "neither opens a store");
 }
+
+#[test]
+fn a_damaged_store_is_named_and_what_is_left_of_it_can_be_kept() {
+    let home = Home::new();
+    let ids = |findings: &Value| {
+        let all = findings.as_array().unwrap().iter();
+        all.map(|one| (one["id"].as_str().unwrap().to_owned(), one["state"].as_str().unwrap().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let find =
+        |findings: &Value, id: &str| ids(findings).into_iter().find(|(found, _)| found == id).map(|(_, state)| state);
+    assert!(home.ok(&["doctor"]).contains("no data folder yet"));
+    assert!(!home.data().exists());
+    for name in ["ana", "ben", "cleo"] {
+        home.ok(&["user", "add", name, "--password-stdin"]);
+    }
+    let fine = home.json(&["doctor"]);
+    for id in ["files", "store", "clock", "public_url", "calendars of ana"] {
+        assert_eq!(find(&fine, id).as_deref(), Some("ok"), "{id} in {fine}");
+    }
+    assert!(home.ok(&["doctor", "--accept-loss"]).contains("whole"));
+    let file = home.data().join("sled/db");
+    let mut octets = fs::read(&file).unwrap();
+    let at = octets.windows(8).position(|part| part == b"$argon2i").unwrap();
+    octets[at + 40] ^= 1;
+    fs::write(&file, octets).unwrap();
+    let ill = home.json(&["doctor"]);
+    assert_eq!(find(&ill, "files").as_deref(), Some("error"), "{ill}");
+    assert!(ill.to_string().contains("--accept-loss"), "{ill}");
+    let kept = home.json(&["doctor", "--accept-loss"]);
+    assert!(kept["lost"].as_u64().unwrap() > 0 || kept["kept"].as_u64().unwrap() > 0, "{kept}");
+    assert!(Path::new(kept["damaged_files"].as_str().unwrap()).is_dir());
+    assert_eq!(find(&home.json(&["doctor"]), "files").as_deref(), Some("ok"));
+    // In another engine's words the folder is somebody else's.
+    let mut other = home.command(&["doctor", "--json"]);
+    let output = other.env("LINEARTIME_STORAGE__ENGINE", "redb").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("set storage.engine"), "{output:?}");
+}

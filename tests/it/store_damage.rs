@@ -230,3 +230,36 @@ async fn a_store_moves_to_the_other_engine_with_its_epoch() {
         store.close().await.unwrap();
     }
 }
+
+/// Turns one octet in the middle of a value.
+fn spoil_a_value(file: &Path) {
+    let mut octets = fs::read(file).unwrap();
+    let at = octets.windows(600).position(|run| run.iter().all(|octet| *octet == 7)).unwrap();
+    octets[at + 300] ^= 1;
+    fs::write(file, octets).unwrap();
+}
+
+#[tokio::test]
+async fn a_loss_that_is_accepted_leaves_a_whole_store_and_the_old_files() {
+    for engine in ON_DISK {
+        let folder = filled(engine).await;
+        let file = data_file(engine, folder.path());
+        spoil_a_value(&file);
+        let damaged = fs::read(&file).unwrap();
+        let verdict = examine(engine, folder.path()).unwrap();
+        assert!(matches!(verdict, Verdict::Damaged { .. }), "{engine}: {verdict:?}");
+        let config = Config::new(engine, folder.path());
+        let salvaged = store::salvage(&config, &SystemClock::new(), &OsEntropy).unwrap();
+        assert!(salvaged.kept > COUNT / 4 && salvaged.kept < COUNT, "{engine}: {salvaged:?}");
+        // sled reads nothing behind the damage, and so can't say what is missing.
+        assert!(salvaged.lost > 0 || engine == EngineKind::Sled, "{engine}: {salvaged:?}");
+        assert!(salvaged.aside.is_dir());
+        assert_eq!(fs::read(salvaged.aside.join(file.file_name().unwrap())).unwrap(), damaged, "{engine}");
+        let verdict = examine(engine, folder.path()).unwrap();
+        assert!(matches!(verdict, Verdict::Healthy { rows } if rows >= salvaged.kept), "{engine}: {verdict:?}");
+        let store = open(engine, folder.path()).unwrap();
+        let rows = store.scan(all(), usize::MAX).await.unwrap();
+        assert_eq!(rows.len() as u64, salvaged.kept);
+        store.close().await.unwrap();
+    }
+}

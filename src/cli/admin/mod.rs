@@ -2,12 +2,14 @@
 //! (asked through its socket) or the command itself.
 
 mod accounts;
+pub(crate) mod doctor;
 mod events;
 mod people;
 mod upkeep;
 mod work;
 
-pub(crate) use upkeep::{finding, line, restore};
+pub(crate) use doctor::{finding, line};
+pub(crate) use upkeep::restore;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -282,7 +284,7 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         }
         R::Export { user, source } => events::export(gateway, &user, source.as_deref()).await,
         R::Backup { folder } => upkeep::backup(gateway, &folder).await,
-        R::Doctor => upkeep::doctor(gateway).await,
+        R::Doctor => doctor::doctor(gateway).await,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Answer, Failure, failed};
 use crate::app::Gateway;
@@ -46,55 +46,4 @@ pub(crate) async fn restore(config: &Config, store: &dyn Store, folder: &Path) -
         return Ok(answer.note(format!("put the master key of that time at {} before you start", key.display())));
     }
     Ok(answer)
-}
-
-pub(super) async fn doctor(gateway: &Gateway) -> Result<Answer, Failure> {
-    let mut findings = crate::app::notes(&gateway.config);
-    findings.push(match gateway.users.is_empty().await {
-        Ok(false) => finding("store", "ok", "the store answers", ""),
-        Ok(true) => finding(
-            "users",
-            "warning",
-            "there is no user yet",
-            "run `lineartime user add NAME --admin --password-stdin`",
-        ),
-        Err(error) => {
-            finding("store", "error", &error.to_string(), "look at the log; restore a backup if files are damaged")
-        }
-    });
-    // A clock that stands before this program was written makes certificates and sync times useless.
-    let sane = gateway.clock.now().as_second() > 1_760_000_000;
-    findings.push(if sane {
-        finding("clock", "ok", "the clock is plausible", "")
-    } else {
-        finding("clock", "error", "the clock is years behind", "set it, and keep it by NTP")
-    });
-    for account in gateway.accounts.all().await? {
-        let subject = format!("account {} ({})", account.id, account.label);
-        let reached = match gateway.accounts.provider(&account.id).await {
-            Ok(provider) => provider.calendars().await.map_err(|fault| fault.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        findings.push(match reached {
-            Ok(calendars) => finding(&subject, "ok", &format!("answers, with {} calendars", calendars.len()), ""),
-            Err(why) => {
-                finding(&subject, "error", &why, "check the server, the network and the password of this account")
-            }
-        });
-    }
-    let text = findings.iter().map(line).collect::<Vec<_>>().join("\n");
-    Ok(Answer::saying(Value::Array(findings), text))
-}
-
-/// One thing that was looked at.
-pub(crate) fn finding(subject: &str, state: &str, what: &str, advice: &str) -> Value {
-    json!({ "id": subject, "state": state, "finding": what, "advice": advice })
-}
-
-/// A finding for people.
-pub(crate) fn line(finding: &Value) -> String {
-    let word = |name| finding.get(name).and_then(Value::as_str).unwrap_or_default();
-    let advice = word("advice");
-    let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
-    format!("{}: {}: {}{advice}", word("state"), word("id"), word("finding"))
 }

@@ -8,7 +8,7 @@
 //! the shared space also stands in `unified`. Each place has an entry row that holds all that listings need, and each
 //! collection a change log.
 //!
-//! **One commit.** Every write goes through [`draft`]: revision, event, entries, UIDs, change logs, intents and job wishes
+//! **One commit.** Every write goes through `draft`: revision, event, entries, UIDs, change logs, intents and job wishes
 //! stand or fall together, guarded by what was read. Two writers of different names never meet: ids are random,
 //! and change numbers are given by the store while it commits.
 //!

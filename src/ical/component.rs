@@ -23,7 +23,7 @@ struct Inner {
 }
 
 impl Object {
-    /// Reads one VCALENDAR. Several in a row, or none, are errors: [`split`] reads streams.
+    /// Reads one VCALENDAR. Several in a row, or none, are errors: [`split`](crate::ical::split) reads streams.
     pub fn parse(octets: Bytes) -> Result<Self, ParseError> {
         let mut roots = parse_components(&octets, &ParseLimits::OBJECT)?.into_iter();
         let (root, more) = (roots.next(), roots.next());

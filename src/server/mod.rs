@@ -2,7 +2,7 @@
 //!
 //! RFC 9110 and 9112 as far as hyper leaves them to us, RFC 7617 (Basic), RFC 6764 5 (well-known).
 //! Invariants: nothing a peer sends ends the process or holds more than the limits of [`Config`]; every request gets
-//! exactly one answer and one line in the log; only [`respond`] chooses the status of a failure.
+//! exactly one answer and one line in the log; only `respond` chooses the status of a failure.
 //! Never here: what a calendar is.
 
 mod authenticate;

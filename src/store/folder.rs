@@ -16,6 +16,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -186,12 +187,21 @@ pub(super) fn claim(path: &Path) -> Result<File, OpenError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     let lock = options.open(path.join("lock")).map_err(|error| unwritable(path, &error))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(unwritable(path, &error)),
+    for tries_left in (0..LOCK_TRIES).rev() {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if tries_left > 0 => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(error)) => return Err(unwritable(path, &error)),
+        }
     }
+    Err(OpenError::InUse { path: path.to_owned() })
 }
+
+/// An owner that is just ending, or a program that is just being started and has inherited the lock until it runs, is
+/// waited for: a second in all.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 fn unwritable(path: &Path, error: &io::Error) -> OpenError {
     match error.kind() {

@@ -1,6 +1,6 @@
 //! Keeping each source and its mirror alike: decide, then do.
 //!
-//! [`decide`] and [`guard`] are the rules, pure; `pull` reads a source, `push` writes to it, `worker` leases the
+//! [`decide`] and `guard` are the rules, pure; `pull` reads a source, `push` writes to it, `worker` leases the
 //! jobs that do so, `settle` and `status` tell people. What is agreed with a provider lies in links
 //! (`record`), what must still go there in the calendar's intents.
 //!

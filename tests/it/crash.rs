@@ -201,9 +201,10 @@ fn blend(later: &Path, target: &Path, engine: EngineKind, entropy: &dyn Entropy)
         let mut mixed = fs::read(&to).unwrap_or_default();
         let header = if engine == EngineKind::Redb { REDB_HEADER.min(mixed.len()) } else { 0 };
         if header > 0 && entropy::number(entropy).is_multiple_of(2) {
-            // The second sync was under way: all but the header is new.
+            // The second sync was under way: all but the header is new. A file that shrinks does so after it.
             let old_header = mixed[..header].to_vec();
-            mixed.clone_from(&new);
+            let tail = mixed.split_off(new.len().min(mixed.len()));
+            mixed = [new.clone(), tail].concat();
             if entropy::number(entropy).is_multiple_of(2) {
                 mixed[..header].copy_from_slice(&old_header);
             }
@@ -212,6 +213,7 @@ fn blend(later: &Path, target: &Path, engine: EngineKind, entropy: &dyn Entropy)
         }
         // The new length may have reached the disk, or not, or in part.
         match entropy::number(entropy) % 3 {
+            0 if header > 0 => mixed.resize(mixed.len().max(new.len()), 0),
             0 => mixed.resize(new.len(), 0),
             1 => mixed.resize(mixed.len().max(new.len() / 512 * 512), 0),
             _ => {}

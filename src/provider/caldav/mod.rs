@@ -1,6 +1,6 @@
 //! One remote CalDAV account (RFC 4791) as a [`Provider`].
 //!
-//! The parts: [`discover`] finds the calendars behind what a person typed; `changes` tells what is new, by the best
+//! The parts: `discover` finds the calendars behind what a person typed; `changes` tells what is new, by the best
 //! means the server has; `write` creates, updates and deletes; `fetch` reads objects. They speak through one
 //! `session` (credentials, redirects), make and read documents in `request`, and name failures in `fault`.
 //!

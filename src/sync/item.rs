@@ -144,7 +144,8 @@ impl Engine {
         }
     }
 
-    async fn known(&self, target: &Target, linked: &Linked) -> Result<Known, StoreError> {
+    /// A link with the content of its base.
+    pub(super) async fn known(&self, target: &Target, linked: &Linked) -> Result<Known, StoreError> {
         let octets = match &linked.link.base {
             BaseContent::Revision(number) => {
                 self.calendars.octets(&target.source.user, linked.link.event, *number).await?

@@ -4,7 +4,7 @@
 //! only when its provider said so or a complete listing lacks it, and many at once only through the brake; what
 //! can't be taken in is quarantined and the rest goes on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +44,10 @@ pub(super) enum PullError {
 
 /// Items that are committed together.
 const CHUNK: usize = 50;
+/// Quarantined items that get another chance in one round.
+const SECOND_CHANCES: usize = 20;
+/// Why a second item with the UID of another is not taken in.
+const TWIN: &str = "the calendar has another item with this UID";
 /// Pages that one round may have; more is a provider that never ends.
 const PAGES: usize = 10_000;
 /// How often a chunk is decided anew because somebody wrote meanwhile.
@@ -67,7 +71,8 @@ impl Engine {
         let (round, compared) = self.round(&target, before.clone(), job.full).await?;
         let row = CursorRow { cursor: round.cursor.clone(), compared };
         let is_quiet = round.items.is_empty() && round.gone.is_empty() && !round.complete;
-        if is_quiet && before.as_ref() == Some(&row) {
+        let is_quiet = is_quiet && before.as_ref() == Some(&row);
+        if is_quiet && record::quarantined(&*self.store, &job.source).await?.is_empty() {
             return Ok(());
         }
         let mut also = Batch::new();
@@ -77,7 +82,7 @@ impl Engine {
 
     /// Takes a round in, and `also` with the last of it.
     async fn take(&self, target: &Target, round: Round, mut also: Batch) -> Result<(), PullError> {
-        let known: HashMap<RemoteId, Linked> = record::links(&*self.store, &target.source.id)
+        let known: BTreeMap<RemoteId, Linked> = record::links(&*self.store, &target.source.id)
             .await?
             .into_iter()
             .map(|linked| (linked.remote.clone(), linked))
@@ -86,7 +91,7 @@ impl Engine {
         if round.complete {
             gone.extend(self.absent(target, &known, &round.items).await?);
         }
-        let fresh = self.fresh(target, &known, round.items).await?;
+        let fresh = self.fresh(target, &known, round.items, &gone).await?;
         let gone = self.take_items(target, fresh, gone).await?;
         let deletions = self.deletions(target, gone, (known.len(), proof), &mut also).await?;
         self.take_deletions(target, deletions, also).await
@@ -134,7 +139,7 @@ impl Engine {
     async fn absent(
         &self,
         target: &Target,
-        known: &HashMap<RemoteId, Linked>,
+        known: &BTreeMap<RemoteId, Linked>,
         items: &[Item],
     ) -> Result<Vec<RemoteId>, PullError> {
         let listed: HashSet<&RemoteId> = items.iter().map(Item::id).collect();
@@ -157,14 +162,16 @@ impl Engine {
         }
     }
 
-    /// The items that have to be looked at: those with a tag that is neither linked nor quarantined.
+    /// The items that have to be looked at: those with a tag that is neither linked nor quarantined, and quarantined ones
+    /// that may fare better now.
     async fn fresh(
         &self,
         target: &Target,
-        known: &HashMap<RemoteId, Linked>,
+        known: &BTreeMap<RemoteId, Linked>,
         items: Vec<Item>,
+        gone: &[RemoteId],
     ) -> Result<Vec<Item>, PullError> {
-        let quarantined: HashMap<_, _> =
+        let quarantined: BTreeMap<_, _> =
             record::quarantined(&*self.store, &target.source.id).await?.into_iter().collect();
         let is_known = |item: &Item| {
             let tag = item.tag();
@@ -178,7 +185,36 @@ impl Engine {
             last.insert(item.id().clone(), index);
         }
         let latest = items.into_iter().enumerate().filter(|(index, item)| last.get(item.id()) == Some(index));
-        Ok(latest.map(|(_, item)| item).filter(|item| !is_known(item)).collect())
+        let mut fresh: Vec<Item> = latest.map(|(_, item)| item).filter(|item| !is_known(item)).collect();
+        let listed: HashSet<RemoteId> =
+            fresh.iter().map(|item| item.id().clone()).chain(gone.iter().cloned()).collect();
+        for (remote, row) in quarantined.into_iter().filter(|(remote, _)| !listed.contains(remote)).take(SECOND_CHANCES)
+        {
+            fresh.extend(self.second_chance(target, remote, row, gone).await?);
+        }
+        Ok(fresh)
+    }
+
+    /// A quarantined item that could not be had is asked for again; a second one with the same UID is taken when the
+    /// first is gone. For all others the provider has to change something.
+    async fn second_chance(
+        &self,
+        target: &Target,
+        remote: RemoteId,
+        row: record::Quarantined,
+        gone: &[RemoteId],
+    ) -> Result<Option<Item>, PullError> {
+        let Some(object) = row.octets else { return Ok(Some(Item::Stub { id: remote, tag: row.tag })) };
+        if row.why != TWIN {
+            return Ok(None);
+        }
+        let Ok(parsed) = Object::parse(object.clone()) else { return Ok(None) };
+        let first = match self.calendars.event_by_uid(&target.collection, parsed.uid()).await? {
+            Some((event, _)) => record::link_of(&*self.store, &target.source.id, event).await?,
+            None => None,
+        };
+        let is_free = first.is_none_or(|first| gone.contains(&first.remote));
+        Ok(is_free.then_some(Item::Full { version: Version { id: remote, tag: row.tag }, object }))
     }
 
     /// Takes in what is there. Returns what is gone, with those that turned out to be so on the way.
@@ -223,7 +259,8 @@ impl Engine {
                 Item::Stub { id, .. } => wanted.push(id.clone()),
             }
         }
-        if !wanted.is_empty() {
+        // One alone is asked for below, where its failing is told from the server's.
+        if wanted.len() > 1 {
             for item in target.provider.fetch(&target.source.remote, &wanted).await? {
                 keep(&mut full, item);
             }
@@ -235,6 +272,10 @@ impl Engine {
                 Err(Fault::Gone) => gone.push(item.id().clone()),
                 Ok(_) => self.set_aside(target, &item, "the server lists it and does not give it", &mut quarantine),
                 Err(fault @ (Fault::Garbled(_) | Fault::Refused(_) | Fault::Forbidden(_))) => {
+                    self.set_aside(target, &item, &fault.to_string(), &mut quarantine);
+                }
+                // The object alone, if the server still answers.
+                Err(fault @ Fault::Unreachable(_)) if target.provider.calendars().await.is_ok() => {
                     self.set_aside(target, &item, &fault.to_string(), &mut quarantine);
                 }
                 Err(fault) => return Err(fault.into()),
@@ -266,9 +307,13 @@ impl Engine {
             for (version, octets) in items.clone() {
                 match Object::parse(octets.clone()) {
                     Ok(object) if !uids.insert(object.uid().to_owned()) => later.push((version, octets)),
-                    Ok(object) => match self.plan(target, version, object, gone).await? {
+                    Ok(object) => match self.plan(target, version.clone(), object, gone).await? {
                         Plan::Do(plan) => planned.push(*plan),
                         Plan::Nothing => {}
+                        Plan::Another(left) => {
+                            planned.push(*left);
+                            later.push((version, octets));
+                        }
                         Plan::SetAside(remote, row) => record::quarantine(&mut also, &target.source.id, &remote, &row),
                     },
                     Err(error) => {
@@ -298,12 +343,18 @@ impl Engine {
         let remote = Remote::of(object);
         let mut seen: Seen = self.see(target, version, Some(remote.object.uid())).await?;
         if let Some(other) = &seen.other
-            && !gone.contains(&other.remote)
+            && gone.contains(&other.remote)
         {
-            let why = "the calendar has another item with this UID";
+            // It goes by another name now; what was agreed on stays agreed.
+            seen.known = Some(self.known(target, other).await?);
+        } else if seen.other.is_some() {
             let octets = Some(remote.object.octets().clone());
-            let row = item::quarantined(why, seen.version.tag.clone(), octets, self.clock.now());
+            let row = item::quarantined(TWIN, seen.version.tag.clone(), octets, self.clock.now());
             return Ok(Plan::SetAside(seen.version.id, Box::new(row)));
+        }
+        if seen.linked.is_some() && seen.event.as_ref().is_some_and(|(_, row)| row.uid != remote.object.uid()) {
+            let step = reconcile::absent(&seen.here);
+            return Ok(item::plan_gone(seen, step).map_or(Plan::Nothing, |left| Plan::Another(Box::new(left))));
         }
         self.recognise(target, &mut seen, &remote).await?;
         let step = reconcile::present(seen.known.as_ref(), &seen.here, &remote, seen.favour);
@@ -355,7 +406,7 @@ impl Engine {
     async fn second_opinion(&self, target: &Target, gone: Vec<RemoteId>) -> Result<Vec<RemoteId>, PullError> {
         let round = self.pages(target, Position::Start).await?;
         if !round.complete {
-            return Ok(gone);
+            return Err(Fault::Garbled("the server says that much is gone and can't be asked for all".into()).into());
         }
         let listed: HashSet<RemoteId> = round.items.iter().map(|item| item.id().clone()).collect();
         Ok(gone.into_iter().filter(|remote| !listed.contains(remote)).collect())
@@ -421,6 +472,8 @@ pub(super) enum Plan {
     Do(Box<Planned>),
     /// Nothing.
     Nothing,
+    /// It is another object than the one that was there under its name: this one leaves, and then the item is new.
+    Another(Box<Planned>),
     /// It can't be taken in.
     SetAside(RemoteId, Box<record::Quarantined>),
 }

@@ -6,6 +6,8 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
+
 use super::item;
 use super::job::{self, PullJob};
 use super::pull::{Plan, PullError};
@@ -28,8 +30,8 @@ const ROUNDS: usize = 4;
 /// What a push has left to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pushed {
-    /// Some intents wait for something else: another source's, or a look at this one.
-    pub(super) waits: bool,
+    /// Some intents wait for something else: another source's, or a look at this one. The youngest waits since then.
+    pub(super) waits: Option<Timestamp>,
 }
 
 /// How one intent went.
@@ -59,44 +61,69 @@ impl Engine {
         if target.mirror != Mirror::TwoWay {
             return Err(PullError::NotMirrored);
         }
-        let mut pushed = Pushed::default();
+        let (mut pushed, mut trouble) = (Pushed::default(), None);
         for (event, intent) in self.calendars.intents(&job.source).await? {
-            if let Some(first) = &intent.after
-                && self.calendars.intent(first, event).await?.is_some()
-            {
-                pushed.waits = true;
-                continue;
+            let waits = match &intent.after {
+                Some(first) if self.calendars.intent(first, event).await?.is_some() => true,
+                _ => match self.push_event(&target, event).await {
+                    Ok(waits) => waits,
+                    // What one object can't have must not hold up the others.
+                    Err(PullError::Fault(fault)) if is_about_one(&fault) => {
+                        trouble = Some(fault);
+                        false
+                    }
+                    Err(error) => return Err(error),
+                },
+            };
+            if waits {
+                pushed.waits = pushed.waits.max(Some(intent.since));
             }
-            pushed.waits |= self.push_event(&target, event).await?;
         }
-        Ok(pushed)
+        match trouble {
+            Some(fault) => Err(fault.into()),
+            None => Ok(pushed),
+        }
     }
 
     /// Brings one event's remote copy up to date. Whether that has to wait for something.
     async fn push_event(&self, target: &Target, event: EventId) -> Result<bool, PullError> {
+        // A merge on the way wishes anew; who waits for the wish before waits for that one.
+        let mut wishes = Vec::new();
         for _ in 0..ROUNDS {
-            let Some(outgoing) = self.outgoing(target, event).await? else { return Ok(false) };
-            let seq = outgoing.intent.seq;
+            let Some(outgoing) = self.outgoing(target, event).await? else {
+                self.tell(&wishes, &Verdict::Accepted);
+                return Ok(false);
+            };
+            wishes.push(outgoing.intent.seq);
             let sent = match ON_HOLD.get(&*self.store, &(target.source.id.clone(), event)).await? {
                 Some(hold) => self.keep_back(target, &outgoing, hold).await,
                 None => self.send(target, &outgoing).await,
             };
             match sent {
                 Ok(Done::Settled) => {
-                    self.verdicts.tell(seq, Verdict::Accepted);
+                    self.tell(&wishes, &Verdict::Accepted);
                     self.attempts.looked_at(&target.source.id, super::attempts::Kind::Push, 1);
                     return Ok(false);
                 }
                 Ok(Done::Waits) => return Ok(true),
                 Ok(Done::Again) => {}
                 Err(PullError::Fault(Fault::Refused(why) | Fault::Forbidden(why))) => {
-                    self.refused(target, &outgoing, &why).await?;
+                    if self.refused(target, &outgoing, &why).await? {
+                        self.tell(&wishes, &Verdict::Refused(why));
+                        return Ok(false);
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
         // The provider keeps moving, or the client keeps writing; the intent stands and comes round again.
         Ok(true)
+    }
+
+    fn tell(&self, wishes: &[u64], verdict: &Verdict) {
+        for seq in wishes {
+            self.verdicts.tell(*seq, verdict.clone());
+        }
     }
 
     async fn outgoing(&self, target: &Target, event: EventId) -> Result<Option<Outgoing>, PullError> {
@@ -307,6 +334,7 @@ impl Engine {
         let object = Object::parse(octets).map_err(|error| Fault::Garbled(error.to_string()))?;
         match self.plan(target, version, object, &HashSet::new()).await? {
             Plan::Do(planned) => self.moved(self.commit(target, vec![*planned], Batch::new()).await),
+            Plan::Another(left) => self.moved(self.commit(target, vec![*left], Batch::new()).await),
             Plan::Nothing => Ok(Done::Again),
             Plan::SetAside(remote, row) => {
                 let mut batch = Batch::new();
@@ -326,8 +354,8 @@ impl Engine {
     }
 
     /// The provider refuses it for good. Somebody who still waits is told, and what was before is again; else a
-    /// conflict says so and the version is kept. A deletion that is refused is undone either way.
-    async fn refused(&self, target: &Target, out: &Outgoing, why: &str) -> Result<(), PullError> {
+    /// conflict says so and the version is kept. A deletion that is refused is undone either way. Whether that is done now.
+    async fn refused(&self, target: &Target, out: &Outgoing, why: &str) -> Result<bool, PullError> {
         let (source, user) = (&target.source.id, &target.source.user);
         let is_awaited = self.verdicts.is_awaited(out.intent.seq);
         let mut also = Batch::new();
@@ -348,11 +376,10 @@ impl Engine {
         match committed {
             Ok(()) => {
                 tracing::warn!(source.id = %source, is_awaited, "the provider refuses a change for good");
-                self.verdicts.tell(out.intent.seq, Verdict::Refused(why.to_owned()));
-                Ok(())
+                Ok(true)
             }
             // Written again meanwhile: the newer version gets its own verdict.
-            Err(PutError::Stale) => Ok(()),
+            Err(PutError::Stale) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -391,4 +418,9 @@ impl Engine {
         };
         job::push(&payload, self.clock.now(), Priority::High)
     }
+}
+
+/// Whether a fault concerns the object that was sent and says nothing of the others.
+fn is_about_one(fault: &Fault) -> bool {
+    matches!(fault, Fault::Garbled(_) | Fault::Changed | Fault::Exists(_) | Fault::Gone)
 }

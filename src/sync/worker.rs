@@ -12,7 +12,8 @@ use super::Engine;
 use super::attempts::Kind;
 use super::job::{self, DISCOVER, PULL, PUSH, PullJob};
 use super::pull::PullError;
-use crate::calendar::PushJob;
+use super::push::Pushed;
+use crate::calendar::{PushJob, PutError};
 use crate::clock::Clock;
 use crate::id::AccountId;
 use crate::jobs::{Leased, Outcome, Priority, Queue};
@@ -101,7 +102,7 @@ impl Engine {
             Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.poll_interval)) },
             Err(PullError::NotMirrored) => Outcome::Done,
             Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,
-            Err(error) => Outcome::Retry { after: None, why: error.to_string() },
+            Err(error) => troubled(&error),
         }
     }
 
@@ -110,10 +111,16 @@ impl Engine {
         let result = self.push(job).await;
         self.attempts.end(&job.source, Kind::Push, result.as_ref().err().map(ToString::to_string));
         match result {
-            Ok(pushed) if pushed.waits => Outcome::Again { at: job::after(self.clock.now(), self.config.move_wait) },
+            Ok(Pushed { waits: Some(since) }) => {
+                // The longer it has waited, the seldomer it looks.
+                let now = self.clock.now();
+                let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+                let pause = (waited / 2).min(self.config.poll_interval).max(self.config.move_wait);
+                Outcome::Again { at: job::after(now, pause) }
+            }
             Ok(_) | Err(PullError::NotMirrored) => Outcome::Done,
             Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,
-            Err(error) => Outcome::Retry { after: None, why: error.to_string() },
+            Err(error) => troubled(&error),
         }
     }
 
@@ -122,7 +129,7 @@ impl Engine {
             Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.discover_interval)) },
             Err(PullError::NotMirrored) => Outcome::Done,
             Err(PullError::Fault(fault)) => self.failed(account, &fault).await,
-            Err(error) => Outcome::Retry { after: None, why: error.to_string() },
+            Err(error) => troubled(&error),
         }
     }
 
@@ -143,6 +150,18 @@ impl Engine {
             _ => {}
         }
         job::outcome(fault, now, self.config.poll_interval)
+    }
+}
+
+/// What becomes of a job that failed on our side. A store that is full or slow passes, and a source must not be left
+/// alone for ever because of it.
+fn troubled(error: &PullError) -> Outcome {
+    let why = error.to_string();
+    match error {
+        PullError::Store(_) | PullError::Put(PutError::Store(_) | PutError::Stale) => {
+            Outcome::Unavailable { after: None, why }
+        }
+        _ => Outcome::Retry { after: None, why },
     }
 }
 

@@ -16,3 +16,4 @@ mod simulation;
 mod store;
 mod store_damage;
 mod sync;
+mod world;

@@ -46,6 +46,8 @@ pub(super) enum PullError {
 const CHUNK: usize = 50;
 /// Quarantined items that get another chance in one round.
 const SECOND_CHANCES: usize = 20;
+/// For so long an item that can't be read is read again in every round, for the answer may have been cut.
+const DOUBT: SignedDuration = SignedDuration::from_hours(1);
 /// Why a second item with the UID of another is not taken in.
 const TWIN: &str = "the calendar has another item with this UID";
 /// Pages that one round may have; more is a provider that never ends.
@@ -205,10 +207,14 @@ impl Engine {
         gone: &[RemoteId],
     ) -> Result<Option<Item>, PullError> {
         let Some(object) = row.octets else { return Ok(Some(Item::Stub { id: remote, tag: row.tag })) };
+        let Ok(parsed) = Object::parse(object.clone()) else {
+            // It may have been cut on the way.
+            let is_young = self.clock.now().duration_since(row.since) < DOUBT;
+            return Ok(is_young.then_some(Item::Stub { id: remote, tag: row.tag }));
+        };
         if row.why != TWIN {
             return Ok(None);
         }
-        let Ok(parsed) = Object::parse(object.clone()) else { return Ok(None) };
         let first = match self.calendars.event_by_uid(&target.collection, parsed.uid()).await? {
             Some((event, _)) => record::link_of(&*self.store, &target.source.id, event).await?,
             None => None,
@@ -317,7 +323,8 @@ impl Engine {
                         Plan::SetAside(remote, row) => record::quarantine(&mut also, &target.source.id, &remote, &row),
                     },
                     Err(error) => {
-                        let row = item::quarantined(&error.to_string(), version.tag, Some(octets), self.clock.now());
+                        let since = self.since(target, &version).await?;
+                        let row = item::quarantined(&error.to_string(), version.tag, Some(octets), since);
                         record::quarantine(&mut also, &target.source.id, &version.id, &row);
                         tracing::warn!(source.id = %target.source.id, why = %error, "a remote item can't be read");
                     }
@@ -330,6 +337,14 @@ impl Engine {
             }
         }
         Err(PutError::Stale.into())
+    }
+
+    /// Since when an item is in quarantine, which may be now.
+    async fn since(&self, target: &Target, version: &Version) -> Result<jiff::Timestamp, StoreError> {
+        let key = (target.source.id.clone(), version.id.as_str().to_owned());
+        let before = record::QUARANTINE.get(&*self.store, &key).await?;
+        let before = before.filter(|row| row.tag == version.tag && row.octets.is_some());
+        Ok(before.map_or_else(|| self.clock.now(), |row| row.since))
     }
 
     /// Decides about one item that is there.

@@ -23,13 +23,13 @@ use crate::provider::Fault;
 const QUEUE_TROUBLE: Duration = Duration::from_secs(5);
 
 impl Engine {
-    /// Works until `stop` says so; then ends what runs, within the grace of whoever drops this future.
+    /// Works until `stop` says so, or nobody is left who could; then ends what runs, within the grace of whoever drops this future.
     pub async fn work(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = self.ensure_jobs().await {
             tracing::error!(%error, "the jobs of the accounts could not be looked through; the next start does it again");
         }
         let mut running = JoinSet::new();
-        while !*stop.borrow() {
+        while !*stop.borrow() && stop.has_changed().is_ok() {
             while running.try_join_next().is_some() {}
             if running.len() >= self.config.workers {
                 let done = running.join_next();
@@ -128,6 +128,10 @@ impl Engine {
         match self.discover(account).await {
             Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.discover_interval)) },
             Err(PullError::NotMirrored) => Outcome::Done,
+            // A list that can't be had is asked for again like anything else, and never at once.
+            Err(PullError::Fault(fault @ (Fault::CalendarGone | Fault::Forbidden(_)))) => {
+                Outcome::Unavailable { after: None, why: fault.to_string() }
+            }
             Err(PullError::Fault(fault)) => self.failed(account, &fault).await,
             Err(error) => troubled(&error),
         }

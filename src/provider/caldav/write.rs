@@ -53,7 +53,7 @@ impl CalDav {
             return Err(Fault::Exists(Some(there)));
         }
         let put = || Ask::new(Method::PUT, &url).calendar(object.octets().clone()).header(IF_NONE_MATCH, "*");
-        let reply = self.ask(put()).await?;
+        let reply = answered(self.ask(put()).await?)?;
         if !reply.status.is_success() {
             return Err(self.why_not_created(&collection, &id, &reply, object).await);
         }
@@ -79,7 +79,7 @@ impl CalDav {
     ) -> Result<Written, Fault> {
         let id = &version.id;
         let put = Ask::new(Method::PUT, &self.url(id)?).calendar(object.octets().clone());
-        let reply = self.ask_about(id, self.conditional(put, version).await?).await?;
+        let reply = answered(self.ask_about(id, self.conditional(put, version).await?).await?)?;
         if reply.status.is_success() {
             return self.written(id.clone(), &reply, object.octets()).await;
         }
@@ -97,7 +97,7 @@ impl CalDav {
             Err(Fault::Gone) => return Ok(()),
             other => other?,
         };
-        let reply = self.ask_about(id, delete).await?;
+        let reply = answered(self.ask_about(id, delete).await?)?;
         if reply.status.is_success() {
             return Ok(());
         }
@@ -245,6 +245,19 @@ impl CalDav {
     fn learn_ability(&self, learn: impl FnOnce(&mut Abilities)) {
         learn(&mut self.abilities.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// The answer to a write, unless it is a page of somebody in between who has not passed it on: that is no success.
+fn answered(reply: Reply) -> Result<Reply, Fault> {
+    let start = reply.body.trim_ascii_start();
+    let is_page = [&b"<!doctype html"[..], b"<html"]
+        .iter()
+        .any(|page| start.get(..page.len()).is_some_and(|start| start.eq_ignore_ascii_case(page)));
+    // A multistatus answers no PUT, and a DELETE only to say what was not deleted (RFC 4918 9.6.1).
+    if reply.status == StatusCode::MULTI_STATUS || (reply.status.is_success() && is_page) {
+        return Err(Fault::Garbled("the answer to a write does not say whether it was carried out".to_owned()));
+    }
+    Ok(reply)
 }
 
 /// Where an object that is made from `key` lives.

@@ -2,6 +2,8 @@
 //!
 //! The engine in it is the real one with all its floors; only what comes in through the doors is ours.
 
+#![allow(unreachable_pub, reason = "the world is shared by the test modules of this binary, and nobody else")]
+
 mod network;
 mod store;
 mod upstream;
@@ -36,7 +38,8 @@ pub struct Process {
     pub calendars: Arc<Calendars>,
     pub accounts: Arc<Accounts>,
     pub engine: Arc<Engine>,
-    stop: watch::Sender<bool>,
+    /// Dropped with the process: whoever works hears that nobody is left.
+    _stop: watch::Sender<bool>,
     work: JoinHandle<()>,
 }
 
@@ -126,7 +129,7 @@ impl World {
         let engine = Arc::new(Engine::new(parts, self.config.clone()));
         let (stop, stopped) = watch::channel(false);
         let work = tokio::spawn(engine.clone().work(stopped));
-        self.process = Some(Process { queue, calendars, accounts, engine, stop, work });
+        self.process = Some(Process { queue, calendars, accounts, engine, _stop: stop, work });
     }
 
     /// The process dies where it stands; what the store has stays.
@@ -144,14 +147,6 @@ impl World {
     pub async fn restart(&mut self) {
         self.kill().await;
         self.boot();
-    }
-
-    /// Ends the process in order.
-    pub async fn stop(&mut self) {
-        if let Some(process) = self.process.take() {
-            process.stop.send_replace(true);
-            process.work.await.unwrap();
-        }
     }
 
     pub fn process(&self) -> &Process {
@@ -211,10 +206,16 @@ impl World {
     pub async fn idle(&self) {
         let activity = || self.net.sent.load(Ordering::SeqCst) + self.store.dial().calls.load(Ordering::SeqCst);
         let (mut before, mut quiet) = (activity(), 0);
+        let start = before;
         while quiet < 12 {
             tokio::task::yield_now().await;
             let now = activity();
             quiet = if now == before { quiet + 1 } else { 0 };
+            assert!(
+                now - start < 200_000,
+                "it spins: {:#?}",
+                self.net.take_lines().iter().rev().take(20).collect::<Vec<_>>()
+            );
             before = now;
         }
     }

@@ -9,6 +9,7 @@
 //! Never here: HTTP, XML, what a provider's answers look like.
 
 mod attempts;
+mod confirmed;
 pub mod decide;
 mod guard;
 mod item;
@@ -109,6 +110,7 @@ pub struct Engine {
     config: Config,
     verdicts: verdict::Verdicts,
     attempts: attempts::Attempts,
+    confirmed: confirmed::Confirmed,
 }
 
 /// A source with its provider, and where its events are kept.
@@ -134,6 +136,7 @@ impl Engine {
             config,
             verdicts: verdict::Verdicts::default(),
             attempts: attempts::Attempts::default(),
+            confirmed: confirmed::Confirmed::default(),
         }
     }
 

@@ -71,19 +71,21 @@ impl Engine {
         let target = self.target(&job.source).await?;
         let before = CURSORS.get(&*self.store, &job.source).await?;
         let (round, compared) = self.round(&target, before.clone(), job.full).await?;
-        let row = CursorRow { cursor: round.cursor.clone(), compared };
+        let since = before.as_ref().map(|row| row.at);
+        let row = CursorRow { cursor: round.cursor.clone(), compared, at: since.unwrap_or_default() };
         let is_quiet = round.items.is_empty() && round.gone.is_empty() && !round.complete;
-        let is_quiet = is_quiet && before.as_ref() == Some(&row);
+        let is_quiet = is_quiet && before.as_ref() == Some(&row) && self.confirmed.holds(&job.source);
         if is_quiet && record::quarantined(&*self.store, &job.source).await?.is_empty() {
             return Ok(());
         }
-        let mut also = Batch::new();
-        CURSORS.put(&mut also, &job.source, &row);
-        self.take(&target, round, also).await
+        self.confirmed.doubt(&job.source);
+        self.take(&target, round, row).await?;
+        self.confirmed.confirm(&job.source);
+        Ok(())
     }
 
-    /// Takes a round in, and `also` with the last of it.
-    async fn take(&self, target: &Target, round: Round, mut also: Batch) -> Result<(), PullError> {
+    /// Takes a round in, and the cursor `row` with the last of it.
+    async fn take(&self, target: &Target, round: Round, row: CursorRow) -> Result<(), PullError> {
         let known: BTreeMap<RemoteId, Linked> = record::links(&*self.store, &target.source.id)
             .await?
             .into_iter()
@@ -92,11 +94,37 @@ impl Engine {
         let (mut gone, proof) = (round.gone, if round.complete { Proof::Absent } else { Proof::Told });
         if round.complete {
             gone.extend(self.absent(target, &known, &round.items).await?);
+        } else {
+            gone.extend(self.unmentioned(target, &known, (&round.items, &gone), row.at).await?);
         }
         let fresh = self.fresh(target, &known, round.items, &gone).await?;
         let gone = self.take_items(target, fresh, gone).await?;
+        let mut also = Batch::new();
+        CURSORS.put(&mut also, &target.source.id, &CursorRow { at: self.clock.now(), ..row });
         let deletions = self.deletions(target, gone, (known.len(), proof), &mut also).await?;
         self.take_deletions(target, deletions, also).await
+    }
+
+    /// What was linked since `since` and a delta since then does not mention: what a push or a round that did not come to its
+    /// end has made known, and somebody has deleted again. Each is asked for.
+    async fn unmentioned(
+        &self,
+        target: &Target,
+        known: &BTreeMap<RemoteId, Linked>,
+        (items, gone): (&[Item], &[RemoteId]),
+        since: jiff::Timestamp,
+    ) -> Result<Vec<RemoteId>, PullError> {
+        let named: HashSet<&RemoteId> = items.iter().map(Item::id).chain(gone).collect();
+        let mut proven = Vec::new();
+        for linked in known.values().filter(|linked| linked.link.at > since && !named.contains(&linked.remote)) {
+            match self.is_gone(target, &linked.remote).await {
+                Ok(true) => proven.push(linked.remote.clone()),
+                // One that can't be read is no proof, and must not keep the others from being taken in.
+                Ok(false) | Err(PullError::Fault(Fault::Garbled(_) | Fault::Refused(_) | Fault::Forbidden(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(proven)
     }
 
     /// One round of changes, all its pages. An expired cursor leads to a full listing, once.

@@ -285,6 +285,9 @@ impl Engine {
     /// Notes what the provider holds, and clears the intent unless somebody has wished again.
     async fn note(&self, target: &Target, out: &Outgoing, link: Option<Linked>) -> Result<Done, PullError> {
         let source = &target.source.id;
+        if link.is_some() && out.linked.is_none() {
+            self.confirmed.doubt(source);
+        }
         let rows = |batch: &mut Batch| match (&link, &out.linked) {
             (Some(link), old) => {
                 if let Some(old) = old.as_ref().filter(|old| old.remote != link.remote) {

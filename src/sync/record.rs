@@ -77,6 +77,9 @@ pub(super) struct CursorRow {
     pub(super) cursor: Cursor,
     /// When a full listing was last compared: servers exist that lie about deltas, so it is done now and then.
     pub(super) compared: Timestamp,
+    /// When everything up to here had been taken in. A link made later is of an item that a delta from here must mention, or
+    /// it is gone again: what came and went between two looks is in no delta.
+    pub(super) at: Timestamp,
 }
 
 impl Record for CursorRow {

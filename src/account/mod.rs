@@ -25,15 +25,17 @@ use crate::vault::{KeyRing, VaultError};
 
 mod connect;
 mod record;
+mod reseal;
 mod source;
 
 pub use connect::NewCalDav;
+pub use reseal::Resealed;
 pub use source::Refreshed;
 
 /// All accounts of all users.
 pub struct Accounts {
     store: Arc<dyn Store>,
-    keys: Arc<KeyRing>,
+    keys: Mutex<Arc<KeyRing>>,
     calendars: Arc<Calendars>,
     means: Means,
     /// Providers that were built, with the password unsealed, until their account changes.
@@ -43,7 +45,7 @@ pub struct Accounts {
 impl Accounts {
     /// The accounts in `store`, whose passwords are sealed under `keys`.
     pub fn new(store: Arc<dyn Store>, keys: Arc<KeyRing>, calendars: Arc<Calendars>, means: Means) -> Self {
-        Self { store, keys, calendars, means, connected: Mutex::default() }
+        Self { store, keys: Mutex::new(keys), calendars, means, connected: Mutex::default() }
     }
 
     fn connected(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<CalDav>>> {

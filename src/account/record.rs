@@ -82,12 +82,12 @@ impl AccountRow {
 impl Accounts {
     pub(super) fn seal(&self, account: &Account, password: &Secret) -> Sealed {
         let record = ACCOUNTS.key(&AccountRow::key(account));
-        self.keys.seal(self.means.entropy.as_ref(), record.as_bytes(), password)
+        self.keys().seal(self.means.entropy.as_ref(), record.as_bytes(), password)
     }
 
     pub(super) fn unseal(&self, row: &AccountRow) -> Result<Secret, AccountError> {
         let record = ACCOUNTS.key(&AccountRow::key(&row.account));
-        Ok(self.keys.open(record.as_bytes(), &row.password)?)
+        Ok(self.keys().open(record.as_bytes(), &row.password)?)
     }
 
     pub(super) async fn row(&self, id: &AccountId) -> Result<AccountRow, AccountError> {

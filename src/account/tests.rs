@@ -234,3 +234,23 @@ async fn a_removed_account_leaves_nothing() {
     assert_eq!(world.calendars.collections(&world.user).await.unwrap().len(), 2);
     world.add().await.unwrap();
 }
+
+#[tokio::test]
+async fn passwords_move_to_a_new_key_and_need_the_old_no_more() {
+    let world = world(3);
+    let account = world.add().await.unwrap();
+    let new = MasterKey::generate(&SeededEntropy::new(8));
+    world.accounts.seal_with(&new);
+    assert_eq!(world.accounts.reseal().await.unwrap(), Resealed { resealed: 1, unreadable: 0 });
+    assert_eq!(world.accounts.reseal().await.unwrap(), Resealed::default(), "once is enough");
+    // As after a restart: the new key alone.
+    let means = Means {
+        transport: Arc::new(FakeTransport::serving(|_| answer(404, &[], ""))),
+        clock: Arc::new(ManualClock::new(jiff::Timestamp::UNIX_EPOCH)),
+        entropy: Arc::new(SeededEntropy::new(4)),
+    };
+    let keys = Arc::new(KeyRing::load(&new));
+    let later = Accounts::new(world.store.clone(), keys, world.calendars.clone(), means);
+    let row = later.row(&account.id).await.unwrap();
+    assert_eq!(later.unseal(&row).unwrap(), Secret::new(PASSWORD));
+}

@@ -119,7 +119,7 @@ struct StoreAnswers(Arc<dyn Store>);
 #[async_trait::async_trait]
 impl Readiness for StoreAnswers {
     async fn check(&self) -> Result<(), String> {
-        let row = super::CANARY.key(&"canary".to_owned());
+        let row = super::keys::CANARY.key(&"canary".to_owned());
         match self.0.get(&row).await {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),

@@ -2,6 +2,7 @@
 
 mod edge;
 pub(crate) mod housekeeping;
+pub(crate) mod keys;
 mod serve;
 pub(crate) mod socket;
 
@@ -10,7 +11,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::account::{Accounts, Means};
@@ -22,15 +22,12 @@ use crate::entropy::{Entropy, OsEntropy};
 use crate::ical;
 use crate::identity::{self, Users};
 use crate::jobs::{Policy, Queue};
-use crate::store::{self, Batch, EngineKind, OpenError, Record, Store, Table, tables};
+use crate::store::{self, EngineKind, OpenError, Store};
 use crate::sync;
 use crate::transport::HttpTransport;
-use crate::vault::{KeyRing, MasterKey, Sealed};
 
+pub(crate) use keys::KEY_FILE;
 pub(crate) use serve::serve;
-
-/// Where the master key lies in the data folder, if nothing else is configured.
-pub(crate) const KEY_FILE: &str = "master.key";
 
 /// All parts, connected, over one open store.
 #[derive(Debug)]
@@ -44,6 +41,7 @@ pub(crate) struct Gateway {
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) sync: Arc<sync::Engine>,
+    rotating: tokio::sync::Mutex<()>,
 }
 
 impl Gateway {
@@ -68,7 +66,7 @@ impl Gateway {
         entropy: Arc<dyn Entropy>,
         store: Arc<dyn Store>,
     ) -> Result<Self, Failure> {
-        let keys = Arc::new(open_keys(&config, &*store, &*entropy).await?);
+        let keys = Arc::new(keys::open(&config, &*store, &*entropy).await?);
         let users = Users::new(store.clone(), clock.clone(), entropy.clone(), identity_config(&config));
         let queue = Queue::new(store.clone(), clock.clone(), entropy.clone(), policy(&config));
         let queue = Arc::new(queue);
@@ -76,7 +74,8 @@ impl Gateway {
         let calendars = Arc::new(calendars);
         let transport = HttpTransport::new(config.providers.allow_private_addresses.clone()).map_err(Failure)?;
         let means = Means { transport: Arc::new(transport), clock: clock.clone(), entropy: entropy.clone() };
-        let accounts = Arc::new(Accounts::new(store.clone(), keys, calendars.clone(), means));
+        let accounts = Arc::new(Accounts::new(store.clone(), keys.clone(), calendars.clone(), means));
+        keys::settle(&config, &keys, &accounts, &*store, &*entropy).await?;
         let parts = sync::Parts {
             store: store.clone(),
             calendars: calendars.clone(),
@@ -86,7 +85,18 @@ impl Gateway {
             entropy: entropy.clone(),
         };
         let sync = Arc::new(sync::Engine::new(parts, sync_config(&config)));
-        Ok(Self { config, clock, entropy, store, users: Arc::new(users), queue, calendars, accounts, sync })
+        Ok(Self {
+            config,
+            clock,
+            entropy,
+            store,
+            users: Arc::new(users),
+            queue,
+            calendars,
+            accounts,
+            sync,
+            rotating: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Flushes and lets the store go.
@@ -166,47 +176,28 @@ pub(crate) fn notes(config: &Config) -> Vec<Value> {
         let what = "storage.url is set, and no engine of this version uses it";
         notes.push(finding("storage", "warning", what, "leave it out"));
     }
+    for key in without_effect(config) {
+        notes.push(finding(key, "warning", &format!("{key} has no effect in this version"), "leave it out"));
+    }
     notes
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Canary {
-    sealed: Sealed,
-}
-
-impl Record for Canary {
-    const FORMAT: u8 = 1;
-}
-
-/// A value sealed under the master key, by which a wrong key is told before anything is done with it.
-const CANARY: Table<String, Canary> = Table::new(tables::META);
-
-async fn open_keys(config: &Config, store: &dyn Store, entropy: &dyn Entropy) -> Result<KeyRing, Failure> {
-    let name = "canary".to_owned();
-    let canary = CANARY.get(store, &name).await?;
-    let path = config.storage.path.join(KEY_FILE);
-    let key = match &config.security.master_key {
-        Some(text) => MasterKey::parse(text)?,
-        None if matches!(config.storage.engine, Engine::Memory) => MasterKey::generate(entropy),
-        // A new key opens nothing of an old store, and would only hide that the right one is missing.
-        None if canary.is_some() && !path.exists() => return Err(Failure(missing(&path))),
-        None => MasterKey::read_or_make(&path, entropy)?,
-    };
-    let keys = KeyRing::load(&key);
-    if let Some(canary) = canary {
-        keys.check(&canary.sealed)?;
-    } else {
-        let mut batch = Batch::new();
-        CANARY.expect_absent(&mut batch, &name);
-        CANARY.put(&mut batch, &name, &Canary { sealed: keys.canary(entropy) });
-        store.commit(batch).await?;
-    }
-    Ok(keys)
-}
-
-fn missing(path: &Path) -> String {
-    let path = path.display();
-    format!("the master key {path} is missing; put it back, or set security.master_key_file to where it is")
+/// Keys that are set and read by nothing yet. Whoever makes one work takes its line away.
+fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
+    let usual = Config::default();
+    let (limits, usual_limits) = (&config.limits, &usual.limits);
+    let set = [
+        ("limits.max_instances", limits.max_instances != usual_limits.max_instances),
+        ("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances),
+        ("limits.max_upstream_body", limits.max_upstream_body != usual_limits.max_upstream_body),
+        ("providers.google", config.providers.google != usual.providers.google),
+        ("providers.microsoft", config.providers.microsoft != usual.providers.microsoft),
+        ("providers.icloud", config.providers.icloud != usual.providers.icloud),
+        ("webhooks", config.webhooks != usual.webhooks),
+        ("oidc", config.oidc != usual.oidc),
+        ("alerts", config.alerts != usual.alerts),
+    ];
+    set.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key)
 }
 
 fn engine(config: &Config) -> EngineKind {

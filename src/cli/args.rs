@@ -116,6 +116,9 @@ pub(super) enum Command {
     },
     /// Read the configuration, and say what is wrong with it.
     CheckConfig,
+    /// Completions and the manual page, for packages.
+    #[command(subcommand, hide = true)]
+    Generate(Generate),
     /// Say which version this is.
     Version,
 }
@@ -307,6 +310,17 @@ pub(super) enum Keep {
     Remote,
     /// What is served, and the other version as an event of its own.
     Both,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Generate {
+    /// Completions for a shell.
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// The manual page.
+    Man,
 }
 
 #[derive(Debug, Subcommand)]

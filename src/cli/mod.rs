@@ -6,6 +6,7 @@
 pub(crate) mod admin;
 mod args;
 mod print;
+mod write;
 
 use std::io::{self, BufRead as _, Read as _};
 use std::path::{Path, PathBuf};
@@ -70,11 +71,17 @@ async fn perform(args: Args) -> Result<Option<Answer>, Failure> {
         }
         Command::CheckConfig => Ok(Some(check(&loaded))),
         Command::Restore { folder } => Ok(Some(restore(&loaded.config, &folder).await?)),
-        Command::Key(Key::Rotate) => {
-            Err(Failure("rotating the master key is not in this version; the present key stays valid".to_owned()))
+        Command::Generate(what) => {
+            write::generate(&what)?;
+            Ok(None)
+        }
+        Command::Export { user, source, zip: true } if !args.json => {
+            let answer = Box::pin(manage(loaded.config, Request::Export { user, source })).await?;
+            write::archive(&answer)?;
+            Ok(None)
         }
         Command::Export { zip: true, .. } => {
-            Err(Failure("--zip is not in this version; without it one iCalendar file is written".to_owned()))
+            Err(Failure("--zip writes an archive and --json a document; leave one of them out".to_owned()))
         }
         Command::Doctor { accept_loss } => Ok(Some(Box::pin(doctor(loaded.config, accept_loss)).await?)),
         Command::Status { ready: true, .. } => Ok(Some(ready(&loaded.config).await?)),
@@ -192,11 +199,12 @@ fn request(command: Command) -> Result<Request, Failure> {
         Command::RestoreEvent { user, uid, revision } => Request::RestoreEvent { user, uid, revision },
         Command::Import { user, file, source } => Request::Import { user, source, content: read_file(&file)? },
         Command::Export { user, source, .. } => Request::Export { user, source },
+        Command::Key(Key::Rotate) => Request::KeyRotate,
         Command::Backup { folder } => Request::Backup { folder: absolute(&folder)? },
         Command::Serve
+        | Command::Generate(_)
         | Command::Doctor { .. }
         | Command::Restore { .. }
-        | Command::Key(_)
         | Command::CheckConfig
         | Command::Version => {
             return Err(Failure("this command runs here and not in the server".to_owned()));

@@ -206,3 +206,125 @@ fn a_damaged_store_is_named_and_what_is_left_of_it_can_be_kept() {
     let output = other.env("LINEARTIME_STORAGE__ENGINE", "redb").output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("set storage.engine"), "{output:?}");
 }
+
+#[test]
+fn the_master_key_is_replaced_live_and_after_a_cut() {
+    let home = Home::new();
+    home.ok(&["user", "add", "ana", "--password-stdin"]);
+    let key = home.data().join("master.key");
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let first = read(&key);
+    let served = home.serve();
+    assert_eq!(home.json(&["key", "rotate"]), json!({ "resealed": 0, "unreadable": 0 }));
+    let second = read(&key);
+    assert_ne!(first, second);
+    assert_eq!(mode(&key), 0o600);
+    assert_eq!(served.stop(), Some(0));
+    home.ok(&["user", "list"]);
+    // Cut off before anything was sealed again: the next start does the rest.
+    let next = home.data().join("master.key.next");
+    fs::write(&next, &first).unwrap();
+    fs::set_permissions(&next, fs::Permissions::from_mode(0o600)).unwrap();
+    home.ok(&["user", "list"]);
+    assert!(!next.exists());
+    assert_eq!(read(&key), first);
+    fs::write(&key, &second).unwrap();
+    assert!(home.fails(&["user", "list"]).contains("not the master key"), "the old one opens nothing");
+    let mut literal = home.command(&["key", "rotate"]);
+    let output = literal.env("LINEARTIME_SECURITY__MASTER_KEY", first.trim()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("master_key_file"), "{output:?}");
+}
+
+#[test]
+fn an_archive_holds_a_file_for_each_event_and_packages_find_their_texts() {
+    let home = Home::new();
+    home.ok(&["user", "add", "ana", "--password-stdin"]);
+    let event = |uid: &str| {
+        format!("BEGIN:VEVENT\r\nUID:{uid}\r\nDTSTAMP:20260101T000000Z\r\nDTSTART:20260102T100000Z\r\nEND:VEVENT\r\n")
+    };
+    let events = event("one") + &event("../../two");
+    let all = format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{events}END:VCALENDAR\r\n");
+    fs::write(home.folder.path().join("in.ics"), all).unwrap();
+    home.ok(&["import", "ana", "in.ics"]);
+    let archive = home.run(&["export", "ana", "--zip"]).stdout;
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(archive)).unwrap();
+    let names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+    assert_eq!(names.len(), 2);
+    assert!(names.contains(&"one.ics".to_owned()) && names.iter().all(|name| !name.contains('/')), "{names:?}");
+    let one = std::io::read_to_string(archive.by_name("one.ics").unwrap()).unwrap();
+    assert!(one.starts_with("BEGIN:VCALENDAR") && one.contains("UID:one\r\n") && !one.contains("two"), "{one}");
+    assert!(home.fails(&["export", "ana", "--zip", "--json"]).contains("leave one"));
+    assert!(home.ok(&["generate", "man"]).contains("lineartime"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(home.ok(&["generate", "completions", shell]).contains("app-password"), "{shell}");
+    }
+    let noted = home.command(&["check-config"]).env("LINEARTIME_LIMITS__MAX_INSTANCES", "7").output().unwrap();
+    assert!(String::from_utf8_lossy(&noted.stdout).contains("limits.max_instances has no effect"), "{noted:?}");
+}
+
+/// Whatever the level, and whoever logs: our own lines or those of what we build on.
+#[test]
+fn what_people_write_and_their_secrets_stay_out_of_logs_and_figures() {
+    use std::io::Read as _;
+    use std::net::TcpStream;
+
+    const CANARIES: [&str; 5] = ["CanarySummary", "canary.guest", "canary-password", "CanaryBody", "canary-upstream"];
+    let home = Home::new();
+    home.ok(&["user", "add", "ana", "--password-stdin"]);
+    let log = home.folder.path().join("trace.log");
+    let file = fs::File::create(&log).unwrap();
+    let mut command = home.command(&["serve"]);
+    command.env("LINEARTIME_LOG__LEVEL", "trace").env("LINEARTIME_PROVIDERS__ALLOW_PRIVATE_ADDRESSES", "true");
+    let served = Served(command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap());
+    while !home.run(&["status", "--ready"]).status.success() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let say = |request: String| {
+        let mut stream = TcpStream::connect(("127.0.0.1", home.port)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let basic = |login: &str| data_encoding::BASE64.encode(login.as_bytes());
+    let (right, wrong) = (basic(&format!("ana:{}", PASSWORD.trim())), basic("ana:canary-password"));
+    let body = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:u\r\nDTSTAMP:20260101T000000Z\r\n\
+                DTSTART:20260102T100000Z\r\nSUMMARY:CanarySummary\r\nATTENDEE:mailto:canary.guest@example.org\r\n\
+                END:VEVENT\r\nEND:VCALENDAR\r\n";
+    let put = |login: &str, body: &str| {
+        say(format!(
+            "PUT /dav/calendars/ana/unified/u.ics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\nConnection: close\r\n\
+             Content-Type: text/calendar\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    };
+    assert!(put(&right, body).starts_with("HTTP/1.1 201"));
+    assert!(put(&right, "BEGIN:CanaryBody\r\n").starts_with("HTTP/1.1 403"));
+    assert!(put(&wrong, body).starts_with("HTTP/1.1 401"));
+    let upstream = format!("http://canary-upstream:canary-password@127.0.0.1:{}/", home.port);
+    let arguments = [
+        "account",
+        "add",
+        "ana",
+        "--provider",
+        "caldav",
+        "--url",
+        &upstream,
+        "-u",
+        "canary-upstream",
+        "--password-stdin",
+    ];
+    assert!(!home.run(&arguments).status.success());
+    let figures = say("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned());
+    for name in ["lineartime_http_requests_total", "lineartime_http_request_seconds", "lineartime_connections_open"] {
+        assert!(figures.contains(name), "no {name} in {figures}");
+    }
+    assert_eq!(served.stop(), Some(0));
+    let logged = fs::read_to_string(&log).unwrap();
+    assert!(logged.contains("TRACE") && logged.contains("answered"), "something is logged at all");
+    let seen = |text: &str, canary: &str| text.lines().find(|line| line.contains(canary)).map(str::to_owned);
+    for canary in CANARIES.into_iter().chain([PASSWORD.trim(), &right, &wrong]) {
+        assert_eq!(seen(&logged, canary), None, "{canary} in the log");
+        assert_eq!(seen(&figures, canary), None, "{canary} in the figures");
+    }
+}

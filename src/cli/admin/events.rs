@@ -201,7 +201,7 @@ async fn take_in(gateway: &Gateway, target: CollectionId, object: Object) -> Res
 }
 
 /// A name that is the same whenever the same file is imported.
-fn file_name(object: &Object) -> ResourceName {
+pub(crate) fn file_name(object: &Object) -> ResourceName {
     use sha2::Digest as _;
     let uid = object.uid();
     let plain = uid.len() <= 200 && uid.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));

@@ -9,6 +9,7 @@ mod upkeep;
 mod work;
 
 pub(crate) use doctor::{finding, line};
+pub(crate) use events::file_name;
 pub(crate) use upkeep::restore;
 
 use std::fmt;
@@ -135,6 +136,7 @@ pub(crate) enum Request {
     Backup {
         folder: PathBuf,
     },
+    KeyRotate,
     Doctor,
 }
 
@@ -284,6 +286,7 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         }
         R::Export { user, source } => events::export(gateway, &user, source.as_deref()).await,
         R::Backup { folder } => upkeep::backup(gateway, &folder).await,
+        R::KeyRotate => upkeep::key_rotate(gateway).await,
         R::Doctor => doctor::doctor(gateway).await,
     }
 }

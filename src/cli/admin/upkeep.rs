@@ -47,3 +47,16 @@ pub(crate) async fn restore(config: &Config, store: &dyn Store, folder: &Path) -
     }
     Ok(answer)
 }
+
+pub(super) async fn key_rotate(gateway: &Gateway) -> Result<Answer, Failure> {
+    let rotated = crate::app::keys::rotate(gateway).await?;
+    let document = json!({ "resealed": rotated.resealed, "unreadable": rotated.unreadable });
+    let text =
+        format!("{} secrets are sealed under a new master key; the old one opens nothing any more", rotated.resealed);
+    let answer = Answer::saying(document, text).note("backups made until now need the old key: make a new one");
+    if rotated.unreadable == 0 {
+        return Ok(answer);
+    }
+    let count = rotated.unreadable;
+    Ok(answer.note(format!("{count} secrets could not be opened with any key; `lineartime doctor` names the accounts")))
+}

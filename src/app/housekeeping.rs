@@ -12,8 +12,8 @@ use crate::cli::admin::Failure;
 use crate::id::UserId;
 
 /// A start has better things to do.
-const FIRST: Duration = Duration::from_secs(60);
-const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+const FIRST: Duration = Duration::from_mins(1);
+const EVERY: Duration = Duration::from_hours(24);
 /// How long a deleted event can be brought back.
 const TRASH: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -90,7 +90,7 @@ mod tests {
     async fn what_is_old_goes_and_the_rest_stays() {
         let mut config = Config::default();
         config.storage.engine = Engine::Memory;
-        config.limits.sync_token_age = Duration::from_secs(40 * 86_400);
+        config.limits.sync_token_age = Duration::from_hours(40 * 24);
         let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
         let (store, entropy) = (Arc::new(MemoryStore::new()), Arc::new(SeededEntropy::new(3)));
         let gateway = Gateway::over(config, Arc::new(clock.clone()), entropy, store).await.unwrap();
@@ -113,9 +113,9 @@ mod tests {
         }
         gateway.calendars.delete(&place("gone.ics"), &Conditions::NONE, &author).await.unwrap();
         assert_eq!(sweep(&gateway).await.unwrap(), Swept::default());
-        clock.advance(Duration::from_secs(31 * 86_400));
+        clock.advance(Duration::from_hours(31 * 24));
         assert_eq!(sweep(&gateway).await.unwrap(), Swept { events: 1, links: 1, changes: 0 });
-        clock.advance(Duration::from_secs(10 * 86_400));
+        clock.advance(Duration::from_hours(10 * 24));
         let swept = sweep(&gateway).await.unwrap();
         assert!(swept.changes >= 3 && swept.events == 0, "{swept:?}");
         assert!(gateway.calendars.get(&place("kept.ics")).await.unwrap().is_some());

@@ -83,7 +83,7 @@ impl Default for Server {
             header_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(15),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             shutdown_grace: Duration::from_secs(8),
         }
     }
@@ -206,7 +206,7 @@ impl Default for Limits {
             max_collections: 100,
             max_dead_property_size: 4 << 10,
             max_dead_properties: 50,
-            sync_token_age: Duration::from_secs(180 * 86_400),
+            sync_token_age: Duration::from_hours(180 * 24),
             max_upstream_body: 32 << 20,
         }
     }
@@ -239,11 +239,11 @@ pub struct Sync {
 impl Default for Sync {
     fn default() -> Self {
         Self {
-            poll_interval: Duration::from_secs(900),
+            poll_interval: Duration::from_mins(15),
             write_through: Duration::from_secs(2),
             max_retries: 8,
             backoff_base: Duration::from_secs(2),
-            backoff_max: Duration::from_secs(3600),
+            backoff_max: Duration::from_hours(1),
             workers: 8,
             mass_delete_guard: MassDeleteGuard::default(),
         }

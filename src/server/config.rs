@@ -68,7 +68,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(15),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             shutdown_grace: Duration::from_secs(8),
             max_request_body: 4 << 20,
             max_xml_body: 1 << 20,

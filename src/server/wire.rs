@@ -163,7 +163,7 @@ mod tests {
     fn wire(buffer: usize) -> (Wire<DuplexStream>, DuplexStream, ManualClock) {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let (ours, theirs) = duplex(buffer);
-        (Wire::new(ours, Arc::new(clock.clone()), Duration::from_secs(60)), theirs, clock)
+        (Wire::new(ours, Arc::new(clock.clone()), Duration::from_mins(1)), theirs, clock)
     }
 
     #[tokio::test]

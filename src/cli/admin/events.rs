@@ -26,7 +26,7 @@ pub(super) async fn conflicts(gateway: &Gateway, user: &str) -> Result<Answer, F
         };
         records.push(json!({
             "id": id.to_string(), "uid": event.map(|event| event.uid), "source": conflict.source, "created": conflict.at,
-            "kind": word(&conflict.kind), "state": state, "decided": conflict.decided, "rule": conflict.rule,
+            "kind": word(conflict.kind), "state": state, "decided": conflict.decided, "rule": conflict.rule,
             "properties": conflict.properties,
             "base": conflict.base, "local": conflict.ours, "remote": conflict.theirs,
         }));
@@ -49,7 +49,7 @@ pub(super) async fn resolve(gateway: &Gateway, user: &str, id: &str, keep: Keep)
 }
 
 /// The plain word that a variant is in JSON.
-fn word(kind: &ConflictKind) -> &'static str {
+fn word(kind: ConflictKind) -> &'static str {
     match kind {
         ConflictKind::Edit => "edit",
         ConflictKind::EditDelete => "edit_delete",
@@ -116,7 +116,9 @@ pub(super) async fn version(gateway: &Gateway, user: &str, uid: &str, number: u6
     };
     let text = String::from_utf8_lossy(&octets).into_owned();
     let mut document = revision(uid, &found);
-    document["calendar"] = Value::String(text.clone());
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("calendar".to_owned(), Value::String(text.clone()));
+    }
     Ok(Answer::saying(document, text))
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +14,14 @@ use crate::store::KeyParts;
 #[error("{0}")]
 pub struct BadName(&'static str);
 
-// The one macro of the crate: five types with the same twelve lines would hide what differs, the check.
+// The one macro of the crate: five types with the same twelve lines would hide what differs, the check. The text is
+// shared, since names are copied wherever rows and answers are made.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text itself.
@@ -34,7 +36,7 @@ macro_rules! text_id {
             fn try_from(text: String) -> Result<Self, BadName> {
                 let check: fn(&str) -> Result<(), BadName> = $check;
                 check(&text)?;
-                Ok(Self(text))
+                Ok(Self(text.into()))
             }
         }
 
@@ -42,13 +44,15 @@ macro_rules! text_id {
             type Err = BadName;
 
             fn from_str(text: &str) -> Result<Self, BadName> {
-                Self::try_from(text.to_owned())
+                let check: fn(&str) -> Result<(), BadName> = $check;
+                check(text)?;
+                Ok(Self(text.into()))
             }
         }
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 
@@ -119,14 +123,14 @@ impl UserId {
 impl AccountId {
     /// A new account's id.
     pub fn random(entropy: &dyn Entropy) -> Self {
-        Self(format!("a-{}", entropy::token(entropy, 8)))
+        Self(format!("a-{}", entropy::token(entropy, 8)).into())
     }
 }
 
 impl SourceId {
     /// A new source's id.
     pub fn random(entropy: &dyn Entropy) -> Self {
-        Self(format!("s-{}", entropy::token(entropy, 8)))
+        Self(format!("s-{}", entropy::token(entropy, 8)).into())
     }
 
     /// The name of the collection that shows this source alone.
@@ -138,17 +142,17 @@ impl SourceId {
 impl CollectionName {
     /// THE unified calendar.
     pub fn unified() -> Self {
-        Self("unified".to_owned())
+        Self("unified".into())
     }
 
     /// The calendar for events that no provider holds.
     pub fn local() -> Self {
-        Self("local".to_owned())
+        Self("local".into())
     }
 
     /// Whether this is the unified calendar.
     pub fn is_unified(&self) -> bool {
-        self.0 == "unified"
+        &*self.0 == "unified"
     }
 }
 

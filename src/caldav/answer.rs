@@ -18,7 +18,8 @@ use crate::ical::{Budget, DataRequest, Overrun, Zone, render};
 use crate::id::ResourceName;
 
 use super::body::{Body, Cut, streamed, whole};
-use super::property::Plan;
+use super::path::Path;
+use super::property::{Fragments, Plan};
 use super::resource::{Facts, Resource, Subject};
 use super::{Failure, Service};
 
@@ -28,7 +29,7 @@ pub(super) enum Item {
     /// Its properties.
     Subject(Box<Subject>),
     /// Its properties, those of an object in this calendar.
-    Entry(Arc<Collection>, Entry),
+    Entry(Arc<Collection>, Arc<Entry>),
     /// It is not there.
     Gone(Href),
     /// There is more than this answer holds.
@@ -48,14 +49,22 @@ impl Items {
     fn next(&mut self) -> Option<Item> {
         match self {
             Self::Known(items) => items.pop_front(),
-            Self::Listing(first, row, view, after) => first.pop_front().or_else(|| {
-                let entry = view.entries_after(after.as_ref()).next()?.clone();
-                *after = Some(entry.name.clone());
-                Some(Item::Entry(row.clone(), entry))
-            }),
+            Self::Listing(ready, row, view, after) => {
+                if ready.is_empty() {
+                    let more = view.entries_after(after.as_ref()).take(AT_ONCE);
+                    ready.extend(more.map(|entry| Item::Entry(row.clone(), entry.clone())));
+                    if let Some(Item::Entry(_, last)) = ready.back() {
+                        *after = Some(last.name.clone());
+                    }
+                }
+                ready.pop_front()
+            }
         }
     }
 }
+
+/// Entries of a listing that are looked up at once.
+const AT_ONCE: usize = 64;
 
 /// An answer in the making.
 pub(super) struct Answer {
@@ -75,7 +84,7 @@ impl Answer {
     pub(super) async fn send(self) -> Result<Response<Body>, Failure> {
         let prefer = self.prefer;
         let writer = MultistatusWriter::new(prefer.detail());
-        let mut making = Making { answer: self, writer: Some(writer) };
+        let mut making = Making { answer: self, writer: Some(writer), fragments: None };
         let first = making.piece().await?.unwrap_or_default();
         let length = first.len();
         let done = making.writer.is_none();
@@ -108,6 +117,8 @@ struct Making {
     answer: Answer,
     /// None when the last piece is out.
     writer: Option<MultistatusWriter>,
+    /// The answer with gaps about the objects of the calendar that came last, if there can be one.
+    fragments: Option<(Arc<Collection>, Option<Fragments>)>,
 }
 
 impl Making {
@@ -116,7 +127,7 @@ impl Making {
         let Some(mut writer) = self.writer.take() else { return Ok(None) };
         let mut told = 0_usize;
         while let Some(item) = self.answer.items.next() {
-            self.answer.tell(item, &mut writer).await?;
+            self.tell(item, &mut writer).await?;
             if let Some(piece) = writer.take_ready() {
                 self.writer = Some(writer);
                 return Ok(Some(piece));
@@ -129,6 +140,33 @@ impl Making {
         }
         Ok(Some(writer.finish(self.answer.token.as_deref())))
     }
+
+    async fn tell(&mut self, item: Item, writer: &mut MultistatusWriter) -> Result<(), Failure> {
+        let Item::Entry(row, entry) = &item else { return self.answer.tell(item, writer).await };
+        if !self.fragments.as_ref().is_some_and(|(other, _)| Arc::ptr_eq(other, row)) {
+            let (plan, detail) = (&self.answer.plan, self.answer.prefer.detail());
+            let fragments = plan.fragments(&Path::Calendar(row.id.clone()).href(), detail);
+            self.fragments = Some((row.clone(), fragments));
+        }
+        let Some((_, Some(fragments))) = &self.fragments else { return self.answer.tell(item, writer).await };
+        let data = match self.answer.plan.needs_data() {
+            false => None,
+            true => match self.answer.data(row, entry).await? {
+                Ok(data) => Some(data),
+                Err(Overrun) => {
+                    too_much(&Subject::object(row, entry.clone()).href(), writer);
+                    return Ok(());
+                }
+            },
+        };
+        writer.response(|writer| fragments.write(entry, data.as_ref(), writer));
+        Ok(())
+    }
+}
+
+fn too_much(href: &Href, writer: &mut MultistatusWriter) {
+    let limits = Precondition::NumberOfMatchesWithinLimits;
+    writer.failed(href, StatusCode::INSUFFICIENT_STORAGE, Some(&limits), None);
 }
 
 fn rest(first: Bytes, making: Making) -> impl stream::Stream<Item = Result<Bytes, Cut>> + Send + 'static {
@@ -168,30 +206,29 @@ impl Answer {
             }
         };
         let href = subject.href();
-        if self.plan.needs_data() && self.load_data(&mut subject).await?.is_err() {
-            let limits = Precondition::NumberOfMatchesWithinLimits;
-            writer.failed(&href, StatusCode::INSUFFICIENT_STORAGE, Some(&limits), None);
-            return Ok(());
+        if let Resource::Object(row, entry) = &subject.resource
+            && self.plan.needs_data()
+        {
+            match self.data(row, entry).await? {
+                Ok(data) => subject.data = Some(data),
+                Err(Overrun) => {
+                    too_much(&href, writer);
+                    return Ok(());
+                }
+            }
         }
         self.plan.tell(&self.facts, &subject, &mut writer.member(&href));
         Ok(())
     }
 
     /// Reads an object's content in the form that is asked.
-    async fn load_data(&mut self, subject: &mut Subject) -> Result<Result<(), Overrun>, Failure> {
-        let Resource::Object(row, entry) = &subject.resource else { return Ok(Ok(())) };
+    async fn data(&mut self, row: &Collection, entry: &Entry) -> Result<Result<Bytes, Overrun>, Failure> {
         let calendars = &self.service.calendars;
         if self.plan.data == DataRequest::default() {
-            let octets = calendars.entry_octets(&row.id, entry).await.map_err(Failure::store)?;
-            subject.data = Some(octets);
-            return Ok(Ok(()));
+            return Ok(Ok(calendars.entry_octets(&row.id, entry).await.map_err(Failure::store)?));
         }
         let object = calendars.object(&row.id, entry).await.map_err(Failure::store)?;
-        match render(&object, &self.plan.data, &self.zone, &mut self.budget) {
-            Ok(data) => subject.data = Some(data),
-            Err(overrun) => return Ok(Err(overrun)),
-        }
-        Ok(Ok(()))
+        Ok(render(&object, &self.plan.data, &self.zone, &mut self.budget))
     }
 }
 

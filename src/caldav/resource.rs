@@ -48,7 +48,7 @@ pub enum Resource {
     /// A calendar.
     Calendar(Arc<CalendarState>),
     /// An object in a calendar.
-    Object(Arc<Collection>, Entry),
+    Object(Arc<Collection>, Arc<Entry>),
 }
 
 /// A calendar and where it stands.
@@ -84,7 +84,7 @@ impl Subject {
     }
 
     /// An object of a listing.
-    pub fn object(row: &Arc<Collection>, entry: Entry) -> Self {
+    pub fn object(row: &Arc<Collection>, entry: Arc<Entry>) -> Self {
         let place = Place { collection: row.id.clone(), name: entry.name.clone() };
         Self::bare(Path::Object(place), Resource::Object(row.clone(), entry))
     }

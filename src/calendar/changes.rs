@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
@@ -72,7 +73,7 @@ impl FromStr for SyncToken {
 #[derive(Clone, Debug)]
 pub struct Changes {
     /// What is new or different.
-    pub changed: Vec<Entry>,
+    pub changed: Vec<Arc<Entry>>,
     /// What is not there any more.
     pub gone: Vec<ResourceName>,
     /// What the client knows afterwards.
@@ -180,7 +181,7 @@ impl Calendars {
             return Err(ChangesError::UnknownToken);
         }
         let after = from.and_then(|token| token.after.as_ref());
-        let mut changed: Vec<Entry> = view.entries_after(after).take(limit.saturating_add(1)).cloned().collect();
+        let mut changed: Vec<Arc<Entry>> = view.entries_after(after).take(limit.saturating_add(1)).cloned().collect();
         let more = changed.len() > limit;
         changed.truncate(limit);
         let after = changed.last().filter(|_| more).map(|entry| entry.name.clone());
@@ -220,7 +221,7 @@ impl Calendars {
                 None => answer.gone.push(name),
                 Some(row) => {
                     let writable = self.is_writable(id, &row, &mut rights).await?;
-                    answer.changed.push(Entry::new(name, row, writable));
+                    answer.changed.push(Arc::new(Entry::new(name, row, writable)));
                 }
             }
         }

@@ -50,7 +50,7 @@ impl TimeIndex {
     }
 
     /// The entries that may overlap `range`, by name.
-    pub(crate) fn candidates(&self, range: &TimeRange) -> Vec<Entry> {
+    pub(crate) fn candidates(&self, range: &TimeRange) -> Vec<Arc<Entry>> {
         let (start, end) = (range.start.as_second(), range.end.as_second());
         if end < start {
             return Vec::new();
@@ -60,7 +60,7 @@ impl TimeIndex {
             .chain(self.long.iter())
             .filter(|entry| entry.0.spans.spans.iter().any(|span| span.0 <= end && span.1 >= start))
             .collect();
-        found.into_iter().map(|entry| Entry::clone(&entry.0)).collect()
+        found.into_iter().map(|entry| Arc::clone(&entry.0)).collect()
     }
 }
 

@@ -95,6 +95,10 @@ impl Calendars {
 
     /// The octets behind an entry.
     pub async fn entry_octets(&self, id: &CollectionId, entry: &Entry) -> Result<Bytes, StoreError> {
+        // Whoever was parsed a moment ago is at hand.
+        if let Some(object) = self.objects.get(&(id.user.clone(), entry.event, entry.revision)) {
+            return Ok(object.octets().clone());
+        }
         let octets = self.octets(&id.user, entry.event, entry.revision).await?;
         octets.ok_or_else(|| StoreError::damaged(REVISIONS.id()))
     }
@@ -137,7 +141,7 @@ impl Calendars {
         filter: &CompFilter,
         zone: &Zone,
         budget: &mut Budget,
-    ) -> Result<Vec<(Entry, Arc<Object>)>, QueryError> {
+    ) -> Result<Vec<(Arc<Entry>, Arc<Object>)>, QueryError> {
         let wanted = kinds(filter);
         let mut found = Vec::new();
         for entry in view.candidates(&filter.window().unwrap_or(TimeRange::ALL)) {

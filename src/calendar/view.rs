@@ -147,23 +147,23 @@ impl View {
     }
 
     /// All entries, by name.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().map(|entry| &*entry.0)
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.iter().map(|entry| &entry.0)
     }
 
     /// The entries behind a name.
-    pub fn entries_after(&self, name: Option<&ResourceName>) -> impl Iterator<Item = &Entry> {
+    pub fn entries_after(&self, name: Option<&ResourceName>) -> impl Iterator<Item = &Arc<Entry>> {
         let from = name.map_or(Bound::Unbounded, |name| Bound::Excluded(name.clone()));
-        self.entries.range::<_, ResourceName>((from, Bound::Unbounded)).map(|entry| &*entry.0)
+        self.entries.range::<_, ResourceName>((from, Bound::Unbounded)).map(|entry| &entry.0)
     }
 
     /// One entry.
-    pub fn get(&self, name: &ResourceName) -> Option<&Entry> {
-        self.entries.get(name).map(|entry| &*entry.0)
+    pub fn get(&self, name: &ResourceName) -> Option<&Arc<Entry>> {
+        self.entries.get(name).map(|entry| &entry.0)
     }
 
     /// The entries that may have to do with `range`, by name; too many perhaps, never too few.
-    pub fn candidates(&self, range: &TimeRange) -> Vec<Entry> {
+    pub fn candidates(&self, range: &TimeRange) -> Vec<Arc<Entry>> {
         if *range == TimeRange::ALL {
             return self.entries().cloned().collect();
         }
@@ -219,6 +219,18 @@ impl Calendars {
         };
         self.views.insert(id.clone(), Arc::clone(&view));
         Ok(view)
+    }
+
+    /// Whether a collection has fewer than `limit` objects. While that is plain from the number of its changes, nothing
+    /// is read but that: a writer does not pay for what only readers need.
+    pub(crate) async fn has_room(&self, id: &CollectionId, limit: usize) -> Result<bool, StoreError> {
+        let seq = self.sequence(id).await?;
+        // No change adds more than one object.
+        let most = match self.views.get(id) {
+            Some(view) => (view.len() as u64).saturating_add(seq.saturating_sub(view.seq)),
+            None => seq,
+        };
+        Ok(most < limit as u64 || self.view(id).await?.len() < limit)
     }
 
     /// The view after all changes that there are; `None` if the log does not tell, and it must be built anew.

@@ -201,7 +201,7 @@ impl Calendars {
         }
         let home = self.home_for(draft, collection, row.as_ref()).await?;
         require_writable(draft, &home).await?;
-        if self.view(&place.collection).await?.len() >= self.limits.objects {
+        if !self.has_room(&place.collection, self.limits.objects).await? {
             return Err(Refusal::Full.into());
         }
         let event = known.unwrap_or_else(|| draft.create(space, object.uid(), &home));

@@ -236,6 +236,11 @@ fn segment(raw: &str, decoding: Decoding) -> Result<String, BadHref> {
     }
 }
 
+/// A segment as it stands in an href, in parts.
+pub fn encoded(segment: &str) -> impl Iterator<Item = &str> {
+    utf8_percent_encode(segment, ENCODED)
+}
+
 /// Everything but the unreserved characters of RFC 3986 2.3, so that no client has to guess.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const MAX_LENGTH: usize = 8 * 1024;

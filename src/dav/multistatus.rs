@@ -232,6 +232,11 @@ impl MultistatusWriter {
         Member { answer: self, within: Some(name::dav::RESPONSE), open: false, grouped: false }
     }
 
+    /// A whole response, written by `write` as [`nested_response`] would.
+    pub fn response(&mut self, write: impl FnOnce(&mut Writer)) {
+        write(&mut self.out);
+    }
+
     /// Says the state of a whole resource.
     pub fn status(&mut self, href: &Href, status: StatusCode) {
         self.failed(href, status, None, None);

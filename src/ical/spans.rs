@@ -24,6 +24,20 @@ pub struct Spans {
     pub alarms: bool,
 }
 
+impl Spans {
+    /// Whether an event with these spans surely has an instance that overlaps `range`, in whatever zone floating times are
+    /// read. If not, it may still have one. Not for other components: they can match without any instance.
+    pub fn surely_overlap(&self, range: &TimeRange) -> bool {
+        // A span without an end, and what stands before one of a yearly rule, only say that there may be something.
+        if self.spans.last().is_none_or(|last| last.1 == i64::MAX) {
+            return false;
+        }
+        // Spans are wider than the instances that they were made of, but each holds at least one of them whole.
+        let (start, end) = (range.start.as_second(), range.end.as_second());
+        self.spans.iter().any(|span| start <= span.0 && span.1 <= end)
+    }
+}
+
 /// The spans of an object.
 pub fn summary(object: &Object, budget: &mut Budget) -> Spans {
     let set = Set::of(object, &Zone::UTC);
@@ -192,6 +206,34 @@ mod tests {
                 assert!(spans.iter().any(|span| span.0 <= start && span.1 > start), "{lines}: {start}");
             }
         }
+    }
+
+    #[test]
+    fn what_surely_overlaps_does_in_every_zone() {
+        let vectors = include_str!("../../tests/vectors/ical/recurrence.txt");
+        let zones = ["Pacific/Kiritimati", "Europe/Berlin", "Pacific/Pago_Pago"].map(|name| Zone::iana(name).unwrap());
+        let (mut sure, mut asked) = (0, 0);
+        for case in vectors.split("\n# ").skip(1) {
+            let (lines, _) = case.split_once('\n').unwrap().1.split_once("\nrange: ").unwrap();
+            let object = event(lines);
+            let known = summary(&object, &mut Budget::object());
+            for (start, end) in known.spans.iter().filter(|span| span.0 > -1_000_000_000 && span.1 < 9_000_000_000) {
+                for (before, after) in [(0, 0), (-1, 0), (3, 0), (0, 5), (-86_400, 700_000), (50_000, 0)] {
+                    let second = |at| Timestamp::from_second(at).unwrap();
+                    let (start, end) = (second(start + before), second(end + after));
+                    let range = TimeRange { start, end: end.max(start) };
+                    asked += 1;
+                    if known.surely_overlap(&range) {
+                        sure += 1;
+                        for zone in &zones {
+                            let found = instances(&object, &range, zone, &mut Budget::request()).unwrap();
+                            assert!(!found.is_empty(), "{lines} {range:?}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(sure > 100 && sure < asked, "{sure} of {asked}");
     }
 
     #[test]

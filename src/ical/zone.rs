@@ -47,10 +47,23 @@ impl Zone {
     /// The zone that a TZID means, with the VTIMEZONE of the same object if there is one.
     pub fn resolve(tzid: &str, definition: Option<&Component>) -> Option<Self> {
         let tzid = tzid.trim();
-        let location = definition.and_then(|zone| zone.property("X-LIC-LOCATION").map(Property::text));
+        let Some(definition) = definition else { return by_name(tzid) };
+        // Clients send the same few definitions for ever, and reading one is work.
+        static KNOWN: OnceLock<Cache<[u8; 32], Option<Zone>>> = OnceLock::new();
+        let known = KNOWN.get_or_init(|| Cache::new(256));
+        let key = fingerprint(tzid, definition);
+        if let Some(zone) = known.get(&key) {
+            return zone;
+        }
+        let zone = Self::work_out(tzid, definition);
+        known.insert(key, zone.clone());
+        zone
+    }
+
+    fn work_out(tzid: &str, definition: &Component) -> Option<Self> {
+        let location = definition.property("X-LIC-LOCATION").map(Property::text);
         let named = by_name(tzid).or_else(|| location.as_deref().and_then(by_name));
-        let own = definition.and_then(CustomZone::read);
-        match (named, own) {
+        match (named, CustomZone::work_out(definition).map(Arc::new)) {
             (Some(named), Some(own)) if !own.agrees_with(&named) => Some(Self::Custom(own)),
             (Some(named), _) => Some(named),
             (None, Some(own)) => Some(Self::Custom(own)),
@@ -155,19 +168,7 @@ struct Onset {
 }
 
 impl CustomZone {
-    /// `None` if there is no observance that can be read. Cached: clients send the same few definitions for ever.
-    fn read(definition: &Component) -> Option<Arc<Self>> {
-        static KNOWN: OnceLock<Cache<[u8; 32], Option<Arc<CustomZone>>>> = OnceLock::new();
-        let known = KNOWN.get_or_init(|| Cache::new(256));
-        let key = fingerprint(definition);
-        if let Some(zone) = known.get(&key) {
-            return zone;
-        }
-        let zone = Self::work_out(definition).map(Arc::new);
-        known.insert(key, zone.clone());
-        zone
-    }
-
+    /// `None` if there is no observance that can be read.
     fn work_out(definition: &Component) -> Option<Self> {
         let mut budget = Budget::new(BUDGET, BUDGET);
         let mut onsets = Vec::new();
@@ -278,7 +279,7 @@ impl Observance {
     }
 }
 
-fn fingerprint(component: &Component) -> [u8; 32] {
+fn fingerprint(tzid: &str, component: &Component) -> [u8; 32] {
     fn add(component: &Component, hash: &mut Sha256) {
         hash.update(component.name());
         for line in component.properties() {
@@ -292,6 +293,8 @@ fn fingerprint(component: &Component) -> [u8; 32] {
         hash.update([2]);
     }
     let mut hash = Sha256::new();
+    hash.update(tzid);
+    hash.update([0]);
     add(component, &mut hash);
     hash.finalize().into()
 }

@@ -27,7 +27,7 @@ const QUEUE: usize = 1024;
 /// A group ends with this many batches or octets, so that nobody waits long behind others.
 const GROUP: usize = 256;
 const GROUP_OCTETS: usize = 4 << 20;
-/// Scans up to this long run where they are asked.
+/// Scans that find up to this many rows run where they are asked.
 const SHORT: usize = 64;
 /// Below this much free space commits are refused, so that the engine itself never meets a full disk, and
 /// recovery after a crash still has room.
@@ -76,9 +76,15 @@ impl<E: Engine> Disk<E> {
         limit: usize,
         direction: Direction,
     ) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        let scan =
+            move |shared: &Shared<E>, limit| shared.read(|engine| checked(engine.scan(&range, limit, direction)?));
+        // Most scans that may be long are not: the way to another thread costs more than a few rows in vain.
+        let rows = scan(&self.shared, limit.min(SHORT + 1))?;
+        if rows.len() <= SHORT || limit <= SHORT + 1 {
+            return Ok(rows);
+        }
         let shared = Arc::clone(&self.shared);
-        let scan = move || shared.read(|engine| checked(engine.scan(&range, limit, direction)?));
-        if limit <= SHORT { scan() } else { blocking(scan).await }
+        blocking(move || scan(&shared, limit)).await
     }
 }
 

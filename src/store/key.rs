@@ -3,6 +3,8 @@
 //! Every part is written so that the order of the bytes is the order of the values, and so that no written
 //! part is the beginning of another one: then the keys that start with some parts form one range.
 
+use std::sync::Arc;
+
 /// Something that can stand in a key.
 pub trait KeyParts: Sized {
     /// Appends the ordered, prefix-free form.
@@ -69,13 +71,7 @@ impl KeyParts for () {
 /// A zero inside is written as `00 FF`, the end as `00 01`: shorter sorts first, and nothing is a prefix.
 impl KeyParts for String {
     fn write(&self, out: &mut Vec<u8>) {
-        for &byte in self.as_bytes() {
-            out.push(byte);
-            if byte == 0 {
-                out.push(0xff);
-            }
-        }
-        out.extend_from_slice(&[0, 1]);
+        write_text(self, out);
     }
 
     fn read(input: &mut &[u8]) -> Option<Self> {
@@ -91,6 +87,26 @@ impl KeyParts for String {
             }
         }
     }
+}
+
+impl KeyParts for Arc<str> {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_text(self, out);
+    }
+
+    fn read(input: &mut &[u8]) -> Option<Self> {
+        String::read(input).map(Self::from)
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    for (index, part) in text.split('\0').enumerate() {
+        if index > 0 {
+            out.extend_from_slice(&[0, 0xff]);
+        }
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(&[0, 1]);
 }
 
 impl<A: KeyParts, B: KeyParts> KeyParts for (A, B) {

@@ -6,11 +6,13 @@
 //!
 //! Invariant: a name stands once in the table.
 
+mod fragment;
 mod plan;
 mod privilege;
 mod table;
 mod value;
 
+pub use fragment::Fragments;
 pub use plan::Plan;
 pub use table::PROPERTIES;
 pub use value::Value;

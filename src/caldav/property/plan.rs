@@ -1,12 +1,12 @@
 //! What a request asks of each resource, worked out once and applied to many.
 
 use crate::calendar::DeadProperty;
-use crate::dav::multistatus::Member;
+use crate::dav::multistatus::{Detail, Member};
 use crate::dav::name::caldav::CALENDAR_DATA;
-use crate::dav::{Element, Limits, Propfind, QName};
+use crate::dav::{Element, Href, Limits, Propfind, QName};
 use crate::ical::DataRequest;
 
-use super::{PROPERTIES, Property, Setting, live};
+use super::{Fragments, PROPERTIES, Property, Setting, live};
 use crate::caldav::resource::{Facts, Subject};
 
 /// The properties that an answer shall tell.
@@ -49,6 +49,14 @@ impl Plan {
         match &self.asked {
             Asked::All(_) | Asked::Names => true,
             Asked::These(named) => named.iter().any(|(_, live)| live.is_none()),
+        }
+    }
+
+    /// The answer about the objects of `collection` with gaps, if what is asked allows it.
+    pub fn fragments(&self, collection: &Href, detail: Detail) -> Option<Fragments> {
+        match &self.asked {
+            Asked::These(named) => Fragments::of(named, collection, detail),
+            Asked::All(_) | Asked::Names => None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! calendar-query (RFC 4791 7.8): the objects that match a filter.
 //!
 //! The index says which objects can have to do with the time asked for; those alone are looked at. A filter that asks
-//! for a kind of component and nothing else (Evolution, calcurse) is answered without reading any object.
+//! for a kind of component and nothing else (Evolution, calcurse) is answered without reading any object; one that asks
+//! for events at a time reads only those of which the index leaves it open.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ impl Service {
         &self,
         request: &Request<'_>,
         filter: &CompFilter,
-    ) -> Result<(Arc<Collection>, Vec<Entry>), Failure> {
+    ) -> Result<(Arc<Collection>, Vec<Arc<Entry>>), Failure> {
         match &request.path {
             Path::Calendar(id) => {
                 let row = self.collection(id).await?;
@@ -77,6 +78,14 @@ impl Service {
         match look.bare {
             Bare::Anything => return Ok(true),
             Bare::Kind(kind) => return Ok(entry.component == kind),
+            Bare::Events(range) => {
+                if entry.component != ComponentKind::Event {
+                    return Ok(false);
+                }
+                if entry.spans.surely_overlap(&range) {
+                    return Ok(true);
+                }
+            }
             Bare::No => {}
         }
         let object = self.calendars.object(&row.id, entry).await.map_err(Failure::store)?;
@@ -99,6 +108,8 @@ enum Bare {
     Anything,
     /// That the object is of this kind.
     Kind(ComponentKind),
+    /// That it is an event at that time.
+    Events(TimeRange),
     /// More than that.
     No,
 }
@@ -109,6 +120,14 @@ fn bare(filter: &CompFilter) -> Bare {
         Some([one]) if inside(one).is_some_and(<[_]>::is_empty) => match ComponentKind::named(&one.name) {
             ComponentKind::Other => Bare::No,
             kind => Bare::Kind(kind),
+        },
+        Some([one]) if ComponentKind::named(&one.name) == ComponentKind::Event => match &one.test {
+            CompTest::Defined { time_range: Some(range), properties, components }
+                if properties.is_empty() && components.is_empty() =>
+            {
+                Bare::Events(*range)
+            }
+            _ => Bare::No,
         },
         _ => Bare::No,
     }
@@ -140,10 +159,12 @@ mod tests {
         assert_eq!(bare(&comp("VEVENT", vec![])), Bare::No);
         let absent = CompFilter { name: "VEVENT".to_owned(), test: CompTest::NotDefined };
         assert_eq!(bare(&comp("VCALENDAR", vec![absent])), Bare::No);
-        let ranged = CompFilter {
-            name: "VEVENT".to_owned(),
-            test: CompTest::Defined { time_range: Some(TimeRange::ALL), properties: vec![], components: vec![] },
+        let ranged = |name: &str, components: Vec<CompFilter>| CompFilter {
+            name: name.to_owned(),
+            test: CompTest::Defined { time_range: Some(TimeRange::ALL), properties: vec![], components },
         };
-        assert_eq!(bare(&comp("VCALENDAR", vec![ranged])), Bare::No);
+        assert_eq!(bare(&comp("VCALENDAR", vec![ranged("vevent", vec![])])), Bare::Events(TimeRange::ALL));
+        assert_eq!(bare(&comp("VCALENDAR", vec![ranged("VTODO", vec![])])), Bare::No);
+        assert_eq!(bare(&comp("VCALENDAR", vec![ranged("VEVENT", vec![comp("VALARM", vec![])])])), Bare::No);
     }
 }

@@ -247,7 +247,7 @@ impl Shadow {
         let changes = house.calendars.changes(&id, self.token.as_ref(), limit).await.unwrap();
         assert!(changes.changed.len() + changes.gone.len() <= limit);
         for entry in changes.changed {
-            self.known.insert(entry.name.to_string(), entry.etag.0);
+            self.known.insert(entry.name.to_string(), entry.etag.0.clone());
         }
         for name in changes.gone {
             self.known.remove(name.as_str());

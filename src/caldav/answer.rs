@@ -149,15 +149,14 @@ impl Making {
             self.fragments = Some((row.clone(), fragments));
         }
         let Some((_, Some(fragments))) = &self.fragments else { return self.answer.tell(item, writer).await };
-        let data = match self.answer.plan.needs_data() {
-            false => None,
-            true => match self.answer.data(row, entry).await? {
-                Ok(data) => Some(data),
-                Err(Overrun) => {
-                    too_much(&Subject::object(row, entry.clone()).href(), writer);
-                    return Ok(());
-                }
-            },
+        let data = if self.answer.plan.needs_data() {
+            let Ok(data) = self.answer.data(row, entry).await? else {
+                too_much(&Subject::object(row, entry.clone()).href(), writer);
+                return Ok(());
+            };
+            Some(data)
+        } else {
+            None
         };
         writer.response(|writer| fragments.write(entry, data.as_ref(), writer));
         Ok(())
@@ -209,13 +208,11 @@ impl Answer {
         if let Resource::Object(row, entry) = &subject.resource
             && self.plan.needs_data()
         {
-            match self.data(row, entry).await? {
-                Ok(data) => subject.data = Some(data),
-                Err(Overrun) => {
-                    too_much(&href, writer);
-                    return Ok(());
-                }
-            }
+            let Ok(data) = self.data(row, entry).await? else {
+                too_much(&href, writer);
+                return Ok(());
+            };
+            subject.data = Some(data);
         }
         self.plan.tell(&self.facts, &subject, &mut writer.member(&href));
         Ok(())

@@ -46,10 +46,10 @@ impl Zone {
 
     /// The zone that a TZID means, with the VTIMEZONE of the same object if there is one.
     pub fn resolve(tzid: &str, definition: Option<&Component>) -> Option<Self> {
-        let tzid = tzid.trim();
-        let Some(definition) = definition else { return by_name(tzid) };
         // Clients send the same few definitions for ever, and reading one is work.
         static KNOWN: OnceLock<Cache<[u8; 32], Option<Zone>>> = OnceLock::new();
+        let tzid = tzid.trim();
+        let Some(definition) = definition else { return by_name(tzid) };
         let known = KNOWN.get_or_init(|| Cache::new(256));
         let key = fingerprint(tzid, definition);
         if let Some(zone) = known.get(&key) {

@@ -48,7 +48,9 @@ impl Fragments {
             return None;
         }
         let marked = nested_response(&collection.member(MARKED_NAME), detail, |member| {
-            asked.iter().for_each(|(name, live)| mark(name, *live, member));
+            for (name, live) in asked {
+                mark(name, *live, member);
+            }
         });
         Self::cut(&marked, collection.as_str().len())
     }

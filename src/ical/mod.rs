@@ -6,11 +6,13 @@
 //!
 //! Where to start: [`Object`] (one resource), [`DateOrTime`] (values), [`Edit`] (changes), [`merge()`].
 
+mod agent;
 mod component;
 mod edit;
 mod filter;
 mod freebusy;
 mod instances;
+mod loss;
 mod meaning;
 mod merge;
 mod recur;
@@ -25,6 +27,7 @@ mod value;
 mod windows_zones;
 mod zone;
 
+pub use agent::{as_silent_copy, from_silent_copy};
 pub use component::{Component, ComponentKind, Object, Param, Params, ParseError, Property};
 pub use edit::{At, Draft, Edit, EditError, Line, PRODID};
 pub use filter::{
@@ -32,6 +35,7 @@ pub use filter::{
 };
 pub use freebusy::{Busy, BusyKind, busy, merge_busy, vfreebusy};
 pub use instances::{Budget, Instance, Overrun, TimeRange, instances};
+pub use loss::lost;
 pub use meaning::{meaning, same_meaning};
 pub use merge::{Merged, merge};
 pub use render::{CompSelect, DataRequest, PropSelect, Select, render};

@@ -85,6 +85,16 @@ impl Engine {
         Ok(Seen { version, linked, known, event: Some((id, row)), intent, here, current, other, hold, favour })
     }
 
+    /// The item as it was before it was made a copy that invites nobody, if it is one: another source's copy leads.
+    pub(super) fn unmarked(target: &Target, seen: &Seen, remote: Remote) -> Remote {
+        match (&seen.event, &seen.current) {
+            (Some((_, row)), Some(ours)) if is_copy(target, row) => {
+                Remote::of(ical::from_silent_copy(&remote.object, ours))
+            }
+            _ => remote,
+        }
+    }
+
     /// Recognises what a push has left at the source before its answer was lost: content that is none the link knows, and
     /// that a revision of ours since then has. Without this our own words would count as somebody's edit.
     pub(super) async fn recognise(&self, target: &Target, seen: &mut Seen, remote: &Remote) -> Result<(), StoreError> {
@@ -155,6 +165,11 @@ impl Engine {
         let base = octets.and_then(|octets| Object::parse(octets).ok());
         Ok(Known { link: linked.link.clone(), base, echo: None })
     }
+}
+
+/// Whether the event leads elsewhere, so that this source must not invite anybody to it.
+pub(super) fn is_copy(target: &Target, row: &EventRow) -> bool {
+    row.leader != target.collection.name && row.member(&row.leader).is_some()
 }
 
 fn here(target: &Target, row: &EventRow, current: Option<&Object>, (intent, held): (Option<&Intent>, bool)) -> Here {

@@ -14,6 +14,7 @@ pub mod decide;
 mod guard;
 mod item;
 mod job;
+mod loss;
 mod pull;
 mod push;
 mod reconcile;
@@ -38,6 +39,7 @@ use crate::provider::Provider;
 use crate::store::{Batch, CommitError, Store, StoreError};
 
 pub use guard::MassDelete;
+pub use loss::HeldBack;
 pub use record::{Held, Quarantined};
 pub use resolve::ResolveError;
 pub use settle::{Progress, Settled, Trouble};

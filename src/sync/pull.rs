@@ -399,6 +399,7 @@ impl Engine {
             let step = reconcile::absent(&seen.here);
             return Ok(item::plan_gone(seen, step).map_or(Plan::Nothing, |left| Plan::Another(Box::new(left))));
         }
+        let remote = Self::unmarked(target, &seen, remote);
         self.recognise(target, &mut seen, &remote).await?;
         let step = reconcile::present(seen.known.as_ref(), &seen.here, &remote, seen.favour);
         let fresh = self.calendars.conflict_id();

@@ -185,8 +185,8 @@ impl Engine {
 
     async fn create(&self, target: &Target, out: &Outgoing, ours: &Object) -> Result<Done, PullError> {
         let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
-        match target.provider.create(&target.source.remote, &key, ours).await {
-            Ok(written) => self.note(target, out, Some(self.link(out, ours, ours, &written))).await,
+        match target.provider.create(&target.source.remote, &key, &outward(target, out, ours)).await {
+            Ok(written) => self.note(target, out, Some(self.link(target, out, (ours, ours), &written))).await,
             // Ours of a try whose answer was lost, or somebody else's: its content tells.
             Err(Fault::Exists(Some(version))) => self.look(target, &version.id).await,
             Err(Fault::Exists(None)) => {
@@ -234,8 +234,8 @@ impl Engine {
             let link = Linked { remote: linked.remote.clone(), link: Link { base, ..linked.link.clone() } };
             return self.note(target, out, Some(link)).await;
         }
-        match target.provider.update(&target.source.remote, &linked.version(), &sent).await {
-            Ok(written) => self.note(target, out, Some(self.link(out, ours, &sent, &written))).await,
+        match target.provider.update(&target.source.remote, &linked.version(), &outward(target, out, &sent)).await {
+            Ok(written) => self.note(target, out, Some(self.link(target, out, (ours, &sent), &written))).await,
             Err(Fault::Changed | Fault::Gone) => self.look(target, &linked.remote).await,
             Err(fault) => Err(fault.into()),
         }
@@ -264,10 +264,14 @@ impl Engine {
     }
 
     /// The link after a write of `sent`, which stands for `ours`.
-    fn link(&self, out: &Outgoing, ours: &Object, sent: &Object, written: &Written) -> Linked {
+    fn link(&self, target: &Target, out: &Outgoing, (ours, sent): (&Object, &Object), written: &Written) -> Linked {
         let stored = match &written.stored {
             Stored::AsSent => Some(sent.clone()),
             Stored::Different(octets) => Object::parse(octets.clone()).ok(),
+        };
+        let stored = match stored {
+            Some(stored) if item::is_copy(target, &out.row) => Some(ical::from_silent_copy(&stored, ours)),
+            stored => stored,
         };
         // What came back can't be read: without a tag the next look reads it again, and sets it aside.
         let tag = if stored.is_some() { written.version.tag.clone() } else { None };
@@ -426,4 +430,9 @@ impl Engine {
 /// Whether a fault concerns the object that was sent and says nothing of the others.
 fn is_about_one(fault: &Fault) -> bool {
     matches!(fault, Fault::Garbled(_) | Fault::Changed | Fault::Exists(_) | Fault::Gone)
+}
+
+/// What is sent of `object`: as a copy that invites nobody, if another source's leads.
+fn outward(target: &Target, out: &Outgoing, object: &Object) -> Object {
+    if item::is_copy(target, &out.row) { ical::as_silent_copy(object) } else { object.clone() }
 }

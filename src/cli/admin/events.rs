@@ -1,6 +1,6 @@
 //! Events: versions, conflicts, bringing in and taking out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::calendar::{
     Refusal, RevisionInfo,
 };
 use crate::ical::{self, ComponentKind, Object};
-use crate::id::{CollectionId, CollectionName, Place, ResourceName, UserId};
+use crate::id::{CollectionId, CollectionName, EventId, Place, ResourceName, UserId};
 
 pub(super) async fn conflicts(gateway: &Gateway, user: &str) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
@@ -104,7 +104,22 @@ pub(super) async fn history(gateway: &Gateway, user: &str, uid: &str) -> Result<
     if revisions.is_empty() {
         return failed(format!("{user} never had an event with the UID {uid}"));
     }
-    Ok(Answer::list(revisions.iter().map(|one| revision(uid, one))))
+    let mut held = BTreeMap::<(EventId, u64), Vec<Value>>::new();
+    for event in revisions.iter().map(|one| one.event).collect::<BTreeSet<_>>() {
+        for one in gateway.sync.held_back(&user, event).await? {
+            let told = json!({ "source": one.source, "properties": one.properties });
+            held.entry((event, one.revision)).or_default().push(told);
+        }
+    }
+    Ok(Answer::list(revisions.iter().map(|one| {
+        let mut document = revision(uid, one);
+        // What a source could not take of this version, so that it is here alone.
+        let here_alone = held.remove(&(one.event, one.revision)).unwrap_or_default();
+        if let Value::Object(members) = &mut document {
+            members.insert("held_back".to_owned(), Value::Array(here_alone));
+        }
+        document
+    })))
 }
 
 /// What one version says.

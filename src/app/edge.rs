@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use super::Gateway;
 use crate::caldav;
 use crate::calendar::Pending;
+use crate::calendar::plain::Plain;
 use crate::cli::admin::Failure;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,6 +28,11 @@ pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
         clock.clone(),
         caldav_settings(&gateway.config),
     );
+    let caldav = if gateway.config.dav.plain_collections {
+        caldav.with_plain(Arc::new(Plain::new(gateway.store.clone(), clock.clone())))
+    } else {
+        caldav
+    };
     let parties = Parties {
         caldav,
         web: web::Pages::new(gateway.users.clone(), entropy.clone()),

@@ -33,12 +33,18 @@ impl Service {
         let mut etags = Vec::with_capacity(asked.lists.len());
         for list in &asked.lists {
             let tagged = list.resource.as_ref().map(Path::of);
-            let Some(Path::Object(place)) = tagged.as_ref().map_or(Some(path), Option::as_ref) else { continue };
-            if Path::Object(place.clone()).user() != path.user() {
+            let Some(named) = tagged.as_ref().map_or(Some(path), Option::as_ref) else { continue };
+            if named.user() != path.user() {
                 continue;
             }
-            let stored = self.calendars.get(place).await.map_err(Failure::store)?;
-            etags.push((list.resource.clone(), stored.map(|stored| stored.etag)));
+            let etag = match named {
+                Path::Object(place) => {
+                    self.calendars.get(place).await.map_err(Failure::store)?.map(|stored| stored.etag)
+                }
+                Path::Plain(user, path) => self.plain_etag(user, path).await?,
+                _ => continue,
+            };
+            etags.push((list.resource.clone(), etag));
         }
         // There are no locks: no resource is in the state that a token names.
         let holds = asked.holds(|resource, state| match state {

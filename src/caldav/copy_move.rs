@@ -54,7 +54,7 @@ fn destination(request: &Request<'_>) -> Result<Place, Failure> {
 }
 
 /// A client behind a proxy may name the port that it sees, or leave out the usual one.
-fn same_host(own: &str, other: &str) -> bool {
+pub(super) fn same_host(own: &str, other: &str) -> bool {
     let bare = |authority: &str| {
         let authority = authority.rsplit('@').next().unwrap_or_default();
         authority.trim_end_matches(":443").trim_end_matches(":80").to_owned()

@@ -65,7 +65,7 @@ pub(super) fn http_date(at: jiff::Timestamp) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-fn listing(name: &str) -> Response<Body> {
+pub(super) fn listing(name: &str) -> Response<Body> {
     let name = writer::escaped(name);
     let name = String::from_utf8_lossy(&name);
     let page = format!(

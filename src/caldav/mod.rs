@@ -17,6 +17,7 @@ mod failure;
 mod get;
 mod mkcalendar;
 pub mod path;
+mod plain;
 pub mod property;
 mod propfind;
 mod proppatch;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 
+use crate::calendar::plain::Plain;
 use crate::calendar::{Author, Calendars};
 use crate::clock::Clock;
 use crate::id::UserId;
@@ -106,6 +108,7 @@ pub struct Service {
     verdicts: Arc<dyn Verdicts>,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
+    plain: Option<Arc<Plain>>,
 }
 
 impl Service {
@@ -116,13 +119,22 @@ impl Service {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        Self { calendars, verdicts, clock, settings: Arc::new(settings) }
+        Self { calendars, verdicts, clock, settings: Arc::new(settings), plain: None }
+    }
+
+    /// The same with plain files below `/dav/files/`.
+    #[must_use]
+    pub fn with_plain(self, plain: Arc<Plain>) -> Self {
+        Self { plain: Some(plain), ..self }
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request<'_>) -> Result<Response<Body>, Failure> {
         if request.path.user().is_some_and(|owner| *owner != request.visitor.user) {
             return Err(Failure::NotFound);
+        }
+        if let Path::Plain(user, path) = &request.path {
+            return self.answer_plain(&request, user, path).await;
         }
         match request.method.as_str() {
             "GET" | "HEAD" => self.get(&request).await,

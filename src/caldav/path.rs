@@ -9,6 +9,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::calendar::plain::PlainPath;
 use crate::dav::Href;
 use crate::id::{CollectionId, CollectionName, Place, ResourceName, UserId};
 
@@ -33,6 +34,8 @@ pub enum Path {
     Calendar(CollectionId),
     /// `/dav/calendars/{user}/{collection}/{name}`: a calendar object.
     Object(Place),
+    /// `/dav/files/{user}/...`: a plain file or folder.
+    Plain(UserId, PlainPath),
 }
 
 /// A path that is refused before anybody asks what it leads to.
@@ -57,6 +60,10 @@ impl Path {
             ["calendars", user, name, object] => {
                 let name_in_it: ResourceName = object.parse().ok()?;
                 Some(Self::Object(Place { collection: collection(user, name)?, name: name_in_it }))
+            }
+            ["files", user, rest @ ..] => {
+                let names = rest.iter().map(|name| (*name).to_owned()).collect();
+                Some(Self::Plain(user.parse().ok()?, PlainPath::new(names)?))
             }
             _ => None,
         }
@@ -95,6 +102,11 @@ impl Path {
             Self::Object(Place { collection, name }) => {
                 Href::resource(["dav", "calendars", collection.user.as_str(), collection.name.as_str(), name.as_str()])
             }
+            Self::Plain(user, path) => {
+                let names = path.names().iter().map(String::as_str);
+                let names: Vec<&str> = ["dav", "files", user.as_str()].into_iter().chain(names).collect();
+                if path.names().is_empty() { Href::collection(names) } else { Href::resource(names) }
+            }
         }
     }
 
@@ -105,12 +117,17 @@ impl Path {
             Self::Principal(user) | Self::Home(user) | Self::Inbox(user) | Self::Outbox(user) => Some(user),
             Self::Calendar(id) => Some(&id.user),
             Self::Object(place) => Some(&place.collection.user),
+            Self::Plain(user, _) => Some(user),
         }
     }
 
-    /// Whether the place is a collection (its href ends in a slash).
+    /// Whether the place can only be a collection.
     pub fn is_collection(&self) -> bool {
-        !matches!(self, Self::Object(_))
+        match self {
+            Self::Object(_) => false,
+            Self::Plain(_, path) => path.names().is_empty(),
+            _ => true,
+        }
     }
 }
 
@@ -188,6 +205,8 @@ mod tests {
             "/dav/calendars/ana/outbox/",
             "/dav/calendars/ana/unified/",
             "/dav/calendars/ana/unified/x.ics",
+            "/dav/files/ana/",
+            "/dav/files/ana/a/b%20c",
         ] {
             let path = Path::parse(href).unwrap().unwrap();
             assert_eq!(path.href().as_str(), href);

@@ -63,6 +63,11 @@ impl Service {
             let view = self.calendars.view(id).await.map_err(Failure::store)?;
             return Ok(Items::Listing(items, Arc::new(state.row.clone()), view, None));
         }
+        if let Path::Plain(user, folder) = &path {
+            let below = self.plain_members(user, folder).await?;
+            items.extend(below.into_iter().map(|subject| Item::Subject(Box::new(subject))));
+            return Ok(Items::Known(items));
+        }
         let below = match &path {
             Path::Root => vec![Path::Principals, Path::Homes],
             Path::Principals => vec![Path::Principal(user.clone())],

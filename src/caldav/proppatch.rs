@@ -46,6 +46,10 @@ impl Service {
 
     async fn fulfil(&self, subject: &Subject, wishes: Wishes) -> Result<(), Failure> {
         let href = subject.href();
+        if let Path::Plain(user, path) = &subject.path {
+            let set = self.plain()?.set_properties(user, path, &wishes.edits).await;
+            return set.map_err(super::plain::failure);
+        }
         if let (Some(owner), false) = (subject.owner(), wishes.edits.is_empty()) {
             let set = self.calendars.set_properties(&owner, &wishes.edits).await;
             set.map_err(|error| Failure::of_collection(error, &href))?;
@@ -66,7 +70,7 @@ fn wish(subject: &Subject, wishes: &mut Wishes, step: &Update) -> Result<(), Ref
     let setting = live(step.name()).map(|property| property.set);
     match (setting, calendar, step) {
         (Some(Setting::Protected | Setting::AtCreation(_)), ..) => Err(Refused::protected()),
-        _ if subject.owner().is_none() => Err(Refused::nowhere()),
+        _ if !subject.keeps_properties() => Err(Refused::nowhere()),
         (Some(Setting::Free(which)), Some(_), Update::Set(element)) => wishes.set(which, element),
         (Some(Setting::Free(which)), Some(id), Update::Remove(name)) => {
             wishes.reset(which, name, &id.name);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::calendar::plain::Node;
 use crate::calendar::{Collection, DeadProperty, Entry, Owner};
 use crate::dav::Href;
 use crate::ical;
@@ -49,6 +50,8 @@ pub enum Resource {
     Calendar(Arc<CalendarState>),
     /// An object in a calendar.
     Object(Arc<Collection>, Arc<Entry>),
+    /// A plain file or folder.
+    Plain(Arc<Node>),
 }
 
 /// A calendar and where it stands.
@@ -76,7 +79,13 @@ pub struct Facts {
 impl Subject {
     /// Where it is.
     pub fn href(&self) -> Href {
-        self.path.href()
+        match (&self.path, &self.resource) {
+            (Path::Plain(user, path), Resource::Plain(node)) if node.is_folder() => {
+                let names = path.names().iter().map(String::as_str);
+                Href::collection(["dav", "files", user.as_str()].into_iter().chain(names))
+            }
+            (path, _) => path.href(),
+        }
     }
 
     fn bare(path: Path, resource: Resource) -> Self {
@@ -87,6 +96,11 @@ impl Subject {
     pub fn object(row: &Arc<Collection>, entry: Arc<Entry>) -> Self {
         let place = Place { collection: row.id.clone(), name: entry.name.clone() };
         Self::bare(Path::Object(place), Resource::Object(row.clone(), entry))
+    }
+
+    /// Whether clients may store properties on it.
+    pub fn keeps_properties(&self) -> bool {
+        matches!(self.path, Path::Plain(..)) || self.owner().is_some()
     }
 
     /// Who owns its dead properties, if it can have any.
@@ -118,6 +132,7 @@ impl Service {
     /// The resource at `path`, with its dead properties.
     pub(super) async fn subject(&self, path: &Path) -> Result<Subject, Failure> {
         let resource = match path {
+            Path::Plain(user, path) => return self.plain_subject(user, path).await,
             Path::Root | Path::Principals | Path::Homes => Resource::Upper,
             Path::Principal(_) => Resource::Principal,
             Path::Home(user) => Resource::Home { ctag: self.home_ctag(user).await? },

@@ -37,6 +37,7 @@ mod draft;
 mod history;
 mod index;
 mod intent;
+pub mod plain;
 mod properties;
 mod query;
 mod record;

@@ -111,7 +111,8 @@ impl Calendars {
     }
 }
 
-fn change(row: &mut PropertiesRow, edit: &PropertyEdit) {
+/// Makes one edit.
+pub(super) fn change(row: &mut PropertiesRow, edit: &PropertyEdit) {
     let (ns, name) = match edit {
         PropertyEdit::Set(property) => (&property.ns, &property.name),
         PropertyEdit::Remove { ns, name } => (ns, name),

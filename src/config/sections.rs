@@ -19,6 +19,7 @@ pub struct Config {
     pub storage: Storage,
     pub security: Security,
     pub limits: Limits,
+    pub dav: Dav,
     pub sync: Sync,
     pub conflict: Conflict,
     pub providers: Providers,
@@ -210,6 +211,14 @@ impl Default for Limits {
             max_upstream_body: 32 << 20,
         }
     }
+}
+
+/// What is served beside calendars.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dav {
+    /// A small plain WebDAV folder for each user at /dav/files/USER/, for clients and test suites that need one.
+    pub plain_collections: bool,
 }
 
 /// How accounts are kept in step.

@@ -85,6 +85,7 @@ fn dav_allow(path: &Path) -> &'static str {
         Path::Outbox(_) => "OPTIONS, GET, HEAD, POST, PROPFIND, PROPPATCH, REPORT",
         Path::Calendar(_) => "OPTIONS, GET, HEAD, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, MKCALENDAR, MKCOL",
         Path::Object(_) => DAV_ANY,
+        Path::Plain(..) => "OPTIONS, GET, HEAD, PUT, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, MKCOL",
     }
 }
 

@@ -77,6 +77,8 @@ pub mod tables {
     pub const FEED: TableId = TableId(51);
     /// Who wants to be pushed to.
     pub const PUSH_SUBSCRIPTION: TableId = TableId(52);
+    /// Plain files and folders.
+    pub const PLAIN: TableId = TableId(53);
 
     pub(in crate::store) const NAMES: &[(TableId, &str)] = &[
         (OWN, "store"),
@@ -111,6 +113,7 @@ pub mod tables {
         (AUDIT, "audit"),
         (FEED, "feed"),
         (PUSH_SUBSCRIPTION, "push_subscription"),
+        (PLAIN, "plain"),
     ];
 }
 

@@ -90,12 +90,18 @@ impl On {
     pub const CALENDAR: Self = Self(32);
     /// Calendar objects.
     pub const OBJECT: Self = Self(64);
+    /// Plain files.
+    pub const FILE: Self = Self(128);
+    /// Plain folders.
+    pub const FOLDER: Self = Self(256);
     /// Inbox and outbox.
     pub const SCHEDULING: Self = Self::INBOX.and(Self::OUTBOX);
     /// What belongs to a user.
     pub const OWNED: Self = Self::PRINCIPAL.and(Self::HOME).and(Self::SCHEDULING).and(Self::CALENDAR).and(Self::OBJECT);
+    /// Plain files and folders.
+    pub const PLAIN: Self = Self::FILE.and(Self::FOLDER);
     /// Everything.
-    pub const ANY: Self = Self::UPPER.and(Self::OWNED);
+    pub const ANY: Self = Self::UPPER.and(Self::OWNED).and(Self::PLAIN);
 
     /// Both sets.
     #[must_use]
@@ -118,6 +124,8 @@ impl On {
             Resource::Outbox => Self::OUTBOX,
             Resource::Calendar(_) => Self::CALENDAR,
             Resource::Object(..) => Self::OBJECT,
+            Resource::Plain(node) if node.is_folder() => Self::FOLDER,
+            Resource::Plain(_) => Self::FILE,
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn privileges(subject: &Subject) -> Vec<QName> {
                 all.extend(WRITES);
             }
         }
+        Resource::Plain(_) => all.extend(WRITES),
     }
     all
 }

@@ -39,11 +39,11 @@ pub static PROPERTIES: &[Property] = &[
         get: |f, s| Some(Value::text(display_name(f, s))),
         set: Free(Trait::Name),
     },
-    shown(dav::CREATIONDATE, "4918 15.1", On::CALENDAR.and(On::OBJECT), |_, s| creation_date(s)),
-    shown(dav::GETETAG, "4918 15.6", On::OBJECT, |_, s| object(s, |e| e.etag.to_string())),
-    shown(dav::GETLASTMODIFIED, "4918 15.7", On::OBJECT, |_, s| object(s, |e| http_date(e.modified))),
-    shown(dav::GETCONTENTTYPE, "4918 15.5", On::OBJECT, |_, s| object(s, |e| content_type(e.component).to_owned())),
-    shown(dav::GETCONTENTLENGTH, "4918 15.4", On::OBJECT, |_, s| object(s, |e| e.length.to_string())),
+    shown(dav::CREATIONDATE, "4918 15.1", On::CALENDAR.and(On::OBJECT).and(On::PLAIN), |_, s| creation_date(s)),
+    shown(dav::GETETAG, "4918 15.6", CONTENT, |_, s| entity(s).map(|e| Value::Text(e.etag))),
+    shown(dav::GETLASTMODIFIED, "4918 15.7", CONTENT, |_, s| entity(s).map(|e| Value::Text(http_date(e.modified)))),
+    shown(dav::GETCONTENTTYPE, "4918 15.5", CONTENT, |_, s| entity(s).map(|e| Value::Text(e.content_type))),
+    shown(dav::GETCONTENTLENGTH, "4918 15.4", CONTENT, |_, s| entity(s).map(|e| Value::Text(e.length.to_string()))),
     // Principals and rights
     fixed(dav::CURRENT_USER_PRINCIPAL, "5397 3", On::ANY, |f, _| Some(Value::href(principal(f).href()))),
     fixed(dav::PRINCIPAL_URL, "3744 4.2", On::PRINCIPAL, |f, _| Some(Value::href(principal(f).href()))),
@@ -134,7 +134,8 @@ fn resource_types(subject: &Subject) -> Vec<QName> {
         Resource::Outbox => vec![dav::COLLECTION, caldav::SCHEDULE_OUTBOX],
         // Nothing else: an iPhone does not ask a calendar that is more than this (clients.md Q7).
         Resource::Calendar(_) => vec![dav::COLLECTION, caldav::CALENDAR],
-        Resource::Object(..) => Vec::new(),
+        Resource::Plain(node) if node.is_folder() => vec![dav::COLLECTION],
+        Resource::Object(..) | Resource::Plain(_) => Vec::new(),
     }
 }
 
@@ -152,14 +153,34 @@ fn creation_date(subject: &Subject) -> Option<Value> {
     let created = match &subject.resource {
         Resource::Calendar(state) => state.row.created,
         Resource::Object(_, entry) => entry.created,
+        Resource::Plain(node) => node.created,
         _ => return None,
     };
     Some(Value::Text(created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))
 }
 
-fn object(subject: &Subject, value: impl Fn(&crate::calendar::Entry) -> String) -> Option<Value> {
+/// What a GET of the resource would say about its body.
+struct Entity {
+    etag: String,
+    modified: jiff::Timestamp,
+    content_type: String,
+    length: u64,
+}
+
+fn entity(subject: &Subject) -> Option<Entity> {
     match &subject.resource {
-        Resource::Object(_, entry) => Some(Value::Text(value(entry))),
+        Resource::Object(_, entry) => Some(Entity {
+            etag: entry.etag.to_string(),
+            modified: entry.modified,
+            content_type: content_type(entry.component).to_owned(),
+            length: entry.length,
+        }),
+        Resource::Plain(node) => Some(Entity {
+            etag: node.etag()?.to_string(),
+            modified: node.modified,
+            content_type: node.content_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned()),
+            length: node.octets.as_ref()?.len() as u64,
+        }),
         _ => None,
     }
 }
@@ -281,6 +302,8 @@ fn utc(day: jiff::civil::Date) -> String {
 
 /// Resources with a name for people. On objects the name is free for a dead property.
 const NAMED: On = On::UPPER.and(On::PRINCIPAL).and(On::HOME).and(On::SCHEDULING).and(On::CALENDAR);
+/// Resources with a body of their own.
+const CONTENT: On = On::OBJECT.and(On::FILE);
 const DATA: On = On::CALENDAR.and(On::SCHEDULING);
 const MAX_INSTANCES: &str = "3000";
 const TRANSPARENT: QName = QName::fixed(CALDAV, "transparent");

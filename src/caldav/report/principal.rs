@@ -34,7 +34,7 @@ impl Service {
             let mut results = search.searches.iter().map(|one| holds(&facts, &subject, one));
             let matched = match search.test {
                 Test::All => results.all(|held| held),
-                Test::Any => results.any(|held| held),
+                Test::Any => search.searches.is_empty() || results.any(|held| held),
             };
             found.extend(matched.then_some(subject));
         }

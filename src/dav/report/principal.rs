@@ -29,7 +29,7 @@ pub struct Expanded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrincipalPropertySearch {
     pub test: Test,
-    /// At least one.
+    /// None asks for all.
     pub searches: Vec<PropertySearch>,
     pub asked: Propfind,
     /// Search below the `principal-collection-set` of the resource, not below the resource.
@@ -127,11 +127,8 @@ impl PrincipalPropertySearch {
         };
         let searches = root.children().filter(|child| child.is(&PROPERTY_SEARCH));
         let searches: Vec<_> = searches.map(PropertySearch::read).collect::<Result<_, _>>()?;
-        if searches.is_empty() {
-            return Err(Malformed::Unexpected("DAV:principal-property-search holds no DAV:property-search"));
-        }
         let everywhere = root.child(&EVERYWHERE).is_some();
-        Ok(Self { test, searches, asked: super::asked_or_nothing(root)?, everywhere })
+        Ok(Self { test, searches, asked: wanted(root)?, everywhere })
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {
@@ -143,6 +140,18 @@ impl PrincipalPropertySearch {
             writer.empty(&EVERYWHERE);
         }
     }
+}
+
+/// The properties that the answer shall hold. The `caldav` package (3.6) writes their names beside an empty
+/// `DAV:prop`, and no `DAV:property-search` when it wants everybody; both have one possible meaning.
+fn wanted(root: &Element) -> Result<Propfind, Malformed> {
+    let asked = super::asked_or_nothing(root)?;
+    if asked != Propfind::Prop(Vec::new()) {
+        return Ok(asked);
+    }
+    let own = [PROPERTY_SEARCH, EVERYWHERE, name::dav::PROP];
+    let beside = names(root).into_iter().filter(|name| !own.contains(name));
+    Ok(Propfind::Prop(beside.collect()))
 }
 
 impl PropertySearch {

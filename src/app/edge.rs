@@ -28,6 +28,7 @@ pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
         clock.clone(),
         caldav_settings(&gateway.config),
     );
+    let caldav = caldav.with_users(gateway.users.clone());
     let caldav = if gateway.config.dav.plain_collections {
         caldav.with_plain(Arc::new(Plain::new(gateway.store.clone(), clock.clone())))
     } else {

@@ -206,6 +206,11 @@ impl Answer {
         };
         let href = subject.href();
         if let Resource::Object(row, entry) = &subject.resource
+            && self.plan.needs_schedule_tag()
+        {
+            subject.schedule_tag = self.service.schedule_tag(row, entry).await?;
+        }
+        if let Resource::Object(row, entry) = &subject.resource
             && self.plan.needs_data()
         {
             let Ok(data) = self.data(row, entry).await? else {

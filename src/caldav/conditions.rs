@@ -2,7 +2,7 @@
 //!
 //! A tag that means the current entity (a proxy may have marked it weak, or put `-gzip` on it, see `dav::Tag::means`)
 //! is replaced by the exact current one; the write path compares again inside its commit, so nothing is lost between.
-//! If-Schedule-Tag-Match is read over: no Schedule-Tag was ever given out.
+//! If-Schedule-Tag-Match (RFC 6638 8.3) that holds becomes If-Match with the tag of that same moment.
 
 use http::HeaderMap;
 
@@ -19,10 +19,21 @@ impl Service {
     pub(super) async fn conditions(&self, headers: &HeaderMap, place: &Place) -> Result<Conditions, Failure> {
         let if_match = Asked::if_match(headers)?;
         let if_none_match = Asked::if_none_match(headers)?;
-        if if_match.is_none() && if_none_match.is_none() {
+        let scheduled = Asked::if_schedule_tag_match(headers)?;
+        if if_match.is_none() && if_none_match.is_none() && scheduled.is_none() {
             return Ok(Conditions::NONE);
         }
         let current = self.calendars.get(place).await.map_err(Failure::store)?.map(|stored| stored.etag);
+        let if_match = match scheduled {
+            Some(asked) => {
+                let tag = self.schedule_tag_at(place).await?;
+                if !asked.means(tag.as_deref()) {
+                    return Err(Failure::ConditionFailed);
+                }
+                Some(Asked::Any)
+            }
+            None => if_match,
+        };
         let exact = |asked: Asked| exactly(asked, current.as_ref());
         Ok(Conditions { if_match: if_match.map(exact), if_none_match: if_none_match.map(exact) })
     }

@@ -2,9 +2,8 @@
 
 use http::{Response, StatusCode};
 
-use crate::dav::Depth;
-
 use super::body::{Body, empty};
+use super::invite::{Written, is_silent};
 use super::path::Path;
 use super::put::done;
 use super::{Failure, Request, Service};
@@ -15,16 +14,22 @@ impl Service {
         match &request.path {
             Path::Object(place) => {
                 let conditions = self.conditions(request.headers, place).await?;
+                let before = self.before(place).await?;
                 let deleted = self.calendars.delete(place, &conditions, &request.visitor.author()).await;
                 let deleted = deleted.map_err(|error| Failure::of_write(error, place))?;
                 self.settle(&deleted.pending).await?;
+                let silent = is_silent(request.headers);
+                let written = Written { visitor: &request.visitor, event: deleted.event, before, after: None, silent };
+                self.tell_participants(written).await;
                 Ok(done(false))
             }
+            Path::Message(user, name) => {
+                let there = self.calendars.inbox_remove(user, name).await.map_err(Failure::store)?;
+                if there { Ok(done(false)) } else { Err(Failure::NotFound) }
+            }
             Path::Calendar(id) => {
-                // RFC 4918 9.6.1: a collection goes whole or not at all.
-                if !matches!(Depth::read(request.headers)?, None | Some(Depth::Infinity)) {
-                    return Err(Failure::Bad("A calendar is deleted with all that is in it: Depth must be infinity."));
-                }
+                // RFC 4918 9.6.1: it goes whole, as if Depth were infinity, whatever was sent: the library of
+                // Nextcloud's calendar sends 0.
                 let href = request.path.href();
                 self.calendars.delete_collection(id).await.map_err(|error| Failure::of_collection(error, &href))?;
                 let mut response = Response::new(empty());

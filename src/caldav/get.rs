@@ -3,11 +3,12 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LAST_MODIFIED};
 use http::{Method, Response, StatusCode};
 
-use crate::calendar::Stored;
+use crate::calendar::{Message, Stored};
 use crate::dav::{Match, writer};
 use crate::ical::ComponentKind;
 
 use super::body::{Body, empty, whole};
+use super::invite::set_schedule_tag;
 use super::path::Path;
 use super::put::set_etag;
 use super::{Failure, Request, Service};
@@ -17,7 +18,13 @@ impl Service {
         let response = match &request.path {
             Path::Object(place) => {
                 let stored = self.calendars.get(place).await.map_err(Failure::store)?;
-                object(request, &stored.ok_or(Failure::NotFound)?)?
+                let mut response = object(request, &stored.ok_or(Failure::NotFound)?)?;
+                set_schedule_tag(response.headers_mut(), self.schedule_tag_at(place).await?);
+                response
+            }
+            Path::Message(user, name) => {
+                let message = self.calendars.inbox_message(user, name).await.map_err(Failure::store)?;
+                message_body(&message.ok_or(Failure::NotFound)?)
             }
             Path::Calendar(id) => {
                 let row = self.calendars.collection(id).await.map_err(Failure::store)?.ok_or(Failure::NotFound)?;
@@ -48,6 +55,15 @@ fn object(request: &Request<'_>, stored: &Stored) -> Result<Response<Body>, Fail
         headers.insert(CONTENT_LENGTH, HeaderValue::from(stored.octets.len()));
     }
     Ok(response)
+}
+
+fn message_body(message: &Message) -> Response<Body> {
+    let mut response = Response::new(whole(message.octets.clone()));
+    let headers = response.headers_mut();
+    set_etag(headers, &message.etag());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(message.kind)));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(message.octets.len()));
+    response
 }
 
 /// What an object of this kind is sent as.

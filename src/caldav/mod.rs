@@ -10,11 +10,13 @@
 
 mod answer;
 pub mod body;
+pub mod compliance;
 mod conditions;
 mod copy_move;
 mod delete;
 mod failure;
 mod get;
+mod invite;
 mod mkcalendar;
 pub mod path;
 mod plain;
@@ -38,6 +40,7 @@ use crate::calendar::plain::Plain;
 use crate::calendar::{Author, Calendars};
 use crate::clock::Clock;
 use crate::id::UserId;
+use crate::identity::Users;
 
 use body::Body;
 pub use failure::Failure;
@@ -109,6 +112,7 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
     plain: Option<Arc<Plain>>,
+    users: Option<Arc<Users>>,
 }
 
 impl Service {
@@ -119,7 +123,13 @@ impl Service {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        Self { calendars, verdicts, clock, settings: Arc::new(settings), plain: None }
+        Self { calendars, verdicts, clock, settings: Arc::new(settings), plain: None, users: None }
+    }
+
+    /// The same, with scheduling between these users.
+    #[must_use]
+    pub fn with_users(self, users: Arc<Users>) -> Self {
+        Self { users: Some(users), ..self }
     }
 
     /// The same with plain files below `/dav/files/`.

@@ -34,6 +34,8 @@ pub enum Path {
     Calendar(CollectionId),
     /// `/dav/calendars/{user}/{collection}/{name}`: a calendar object.
     Object(Place),
+    /// `/dav/calendars/{user}/inbox/{name}`: a scheduling message.
+    Message(UserId, ResourceName),
     /// `/dav/files/{user}/...`: a plain file or folder.
     Plain(UserId, PlainPath),
 }
@@ -56,7 +58,8 @@ impl Path {
             ["calendars", user, "inbox"] => Some(Self::Inbox(user.parse().ok()?)),
             ["calendars", user, "outbox"] => Some(Self::Outbox(user.parse().ok()?)),
             ["calendars", user, name] => Some(Self::Calendar(collection(user, name)?)),
-            ["calendars", _, "inbox" | "outbox", _] => None,
+            ["calendars", user, "inbox", name] => Some(Self::Message(user.parse().ok()?, name.parse().ok()?)),
+            ["calendars", _, "outbox", _] => None,
             ["calendars", user, name, object] => {
                 let name_in_it: ResourceName = object.parse().ok()?;
                 Some(Self::Object(Place { collection: collection(user, name)?, name: name_in_it }))
@@ -102,6 +105,7 @@ impl Path {
             Self::Object(Place { collection, name }) => {
                 Href::resource(["dav", "calendars", collection.user.as_str(), collection.name.as_str(), name.as_str()])
             }
+            Self::Message(user, name) => Href::resource(["dav", "calendars", user.as_str(), "inbox", name.as_str()]),
             Self::Plain(user, path) => {
                 let names = path.names().iter().map(String::as_str);
                 let names: Vec<&str> = ["dav", "files", user.as_str()].into_iter().chain(names).collect();
@@ -114,17 +118,21 @@ impl Path {
     pub fn user(&self) -> Option<&UserId> {
         match self {
             Self::Root | Self::Principals | Self::Homes => None,
-            Self::Principal(user) | Self::Home(user) | Self::Inbox(user) | Self::Outbox(user) => Some(user),
+            Self::Principal(user)
+            | Self::Home(user)
+            | Self::Inbox(user)
+            | Self::Outbox(user)
+            | Self::Message(user, _)
+            | Self::Plain(user, _) => Some(user),
             Self::Calendar(id) => Some(&id.user),
             Self::Object(place) => Some(&place.collection.user),
-            Self::Plain(user, _) => Some(user),
         }
     }
 
     /// Whether the place can only be a collection.
     pub fn is_collection(&self) -> bool {
         match self {
-            Self::Object(_) => false,
+            Self::Object(_) | Self::Message(..) => false,
             Self::Plain(_, path) => path.names().is_empty(),
             _ => true,
         }
@@ -205,6 +213,7 @@ mod tests {
             "/dav/calendars/ana/outbox/",
             "/dav/calendars/ana/unified/",
             "/dav/calendars/ana/unified/x.ics",
+            "/dav/calendars/ana/inbox/x.ics",
             "/dav/files/ana/",
             "/dav/files/ana/a/b%20c",
         ] {
@@ -236,7 +245,7 @@ mod tests {
         ] {
             assert!(Path::parse(bad).is_err(), "{bad:?}");
         }
-        for nowhere in ["/x", "/dav/x", "/dav/calendars/ANA/", "/dav/calendars/a/b/c/d", "/dav/calendars/a/inbox/x"] {
+        for nowhere in ["/x", "/dav/x", "/dav/calendars/ANA/", "/dav/calendars/a/b/c/d", "/dav/calendars/a/outbox/x"] {
             assert_eq!(Path::parse(nowhere), Ok(None), "{nowhere:?}");
         }
     }

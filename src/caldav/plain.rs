@@ -58,20 +58,20 @@ impl Service {
     /// The plain file or folder, as properties see it.
     pub(super) async fn plain_subject(&self, user: &UserId, path: &PlainPath) -> Result<Subject, Failure> {
         let tree = self.plain()?.tree(user).await.map_err(Failure::store)?;
-        subject(user, path, tree.get(path).ok_or(Failure::NotFound)?).ok_or(Failure::NotFound)
+        Ok(subject(user, path, tree.get(path).ok_or(Failure::NotFound)?))
     }
 
     /// What stands directly in a folder.
     pub(super) async fn plain_members(&self, user: &UserId, folder: &PlainPath) -> Result<Vec<Subject>, Failure> {
         let tree: Tree = self.plain()?.tree(user).await.map_err(Failure::store)?;
-        Ok(tree.members(folder).filter_map(|(path, node)| subject(user, path, node)).collect())
+        Ok(tree.members(folder).map(|(path, node)| subject(user, path, node)).collect())
     }
 }
 
-fn subject(user: &UserId, path: &PlainPath, node: &Node) -> Option<Subject> {
+fn subject(user: &UserId, path: &PlainPath, node: &Node) -> Subject {
     let dead = node.dead();
     let path = Path::Plain(user.clone(), path.clone());
-    Some(Subject { path, resource: Resource::Plain(Arc::new(node.clone())), dead, data: None })
+    Subject { path, resource: Resource::Plain(Arc::new(node.clone())), dead, data: None, schedule_tag: None }
 }
 
 struct At<'a> {
@@ -112,10 +112,6 @@ impl At<'_> {
     async fn delete(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
         if self.path.names().is_empty() {
             return Err(Failure::Forbidden("The uppermost folder stays."));
-        }
-        // RFC 4918 9.6.1: a folder goes whole or not at all.
-        if !matches!(Depth::read(request.headers)?, None | Some(Depth::Infinity)) {
-            return Err(Failure::Bad("A folder is deleted with all that is in it: Depth must be infinity."));
         }
         let holds = conditions(request.headers)?;
         self.plain.delete(self.user, self.path, &holds).await.map_err(failure)?;

@@ -63,6 +63,11 @@ impl Service {
             let view = self.calendars.view(id).await.map_err(Failure::store)?;
             return Ok(Items::Listing(items, Arc::new(state.row.clone()), view, None));
         }
+        if let Path::Inbox(user) = &path {
+            let messages = self.calendars.inbox(user).await.map_err(Failure::store)?;
+            items.extend(messages.into_iter().map(|message| Item::Subject(Box::new(Subject::message(user, message)))));
+            return Ok(Items::Known(items));
+        }
         if let Path::Plain(user, folder) = &path {
             let below = self.plain_members(user, folder).await?;
             items.extend(below.into_iter().map(|subject| Item::Subject(Box::new(subject))));

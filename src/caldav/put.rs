@@ -8,6 +8,7 @@ use crate::ical::Object;
 use crate::id::Etag;
 
 use super::body::{Body, empty};
+use super::invite::{Written, set_schedule_tag};
 use super::path::Path;
 use super::{Failure, Request, Service};
 
@@ -21,14 +22,19 @@ impl Service {
             return Err(Precondition::MaxResourceSize.into());
         }
         let object = Object::parse(request.body.clone()).map_err(|_| Precondition::ValidCalendarData)?;
+        let before = self.before(place).await?;
+        let after = self.schedules().then(|| object.clone());
         let put = self.calendars.put(place, object, &conditions, &request.visitor.author()).await;
         let put = put.map_err(|error| Failure::of_write(error, place))?;
         self.settle(&put.pending).await?;
+        let written = Written { visitor: &request.visitor, event: put.event, before, after, silent: false };
+        self.tell_participants(written).await;
         let mut response = done(put.created);
         if put.octets_as_sent {
             // RFC 4791 5.3.4: a strong tag only if what is stored is what was sent.
             set_etag(response.headers_mut(), &put.etag);
         }
+        set_schedule_tag(response.headers_mut(), self.schedule_tag_at(place).await?);
         Ok(response)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::calendar::plain::Node;
-use crate::calendar::{Collection, DeadProperty, Entry, Owner};
+use crate::calendar::{Collection, DeadProperty, Entry, Message, Owner};
 use crate::dav::Href;
 use crate::ical;
 use crate::id::{CollectionId, CollectionName, Place, UserId};
@@ -25,6 +25,8 @@ pub struct Subject {
     pub dead: Vec<DeadProperty>,
     /// Its calendar data in the form that was asked, if it was.
     pub data: Option<Bytes>,
+    /// Its Schedule-Tag, if it was asked for and there is one.
+    pub schedule_tag: Option<String>,
 }
 
 /// What a resource is, with the state that properties show.
@@ -50,6 +52,8 @@ pub enum Resource {
     Calendar(Arc<CalendarState>),
     /// An object in a calendar.
     Object(Arc<Collection>, Arc<Entry>),
+    /// A scheduling message.
+    Message(Arc<Message>),
     /// A plain file or folder.
     Plain(Arc<Node>),
 }
@@ -89,13 +93,20 @@ impl Subject {
     }
 
     fn bare(path: Path, resource: Resource) -> Self {
-        Self { path, resource, dead: Vec::new(), data: None }
+        Self { path, resource, dead: Vec::new(), data: None, schedule_tag: None }
     }
 
     /// An object of a listing.
     pub fn object(row: &Arc<Collection>, entry: Arc<Entry>) -> Self {
         let place = Place { collection: row.id.clone(), name: entry.name.clone() };
         Self::bare(Path::Object(place), Resource::Object(row.clone(), entry))
+    }
+
+    /// A scheduling message, with what it says.
+    pub fn message(user: &UserId, message: Message) -> Self {
+        let data = Some(message.octets.clone());
+        let path = Path::Message(user.clone(), message.name.clone());
+        Self { data, ..Self::bare(path, Resource::Message(Arc::new(message))) }
     }
 
     /// Whether clients may store properties on it.
@@ -132,6 +143,10 @@ impl Service {
     /// The resource at `path`, with its dead properties.
     pub(super) async fn subject(&self, path: &Path) -> Result<Subject, Failure> {
         let resource = match path {
+            Path::Message(user, name) => {
+                let message = self.calendars.inbox_message(user, name).await.map_err(Failure::store)?;
+                return Ok(Subject::message(user, message.ok_or(Failure::NotFound)?));
+            }
             Path::Plain(user, path) => return self.plain_subject(user, path).await,
             Path::Root | Path::Principals | Path::Homes => Resource::Upper,
             Path::Principal(_) => Resource::Principal,

@@ -1,7 +1,7 @@
 //! POST to the outbox (RFC 6638 5): when have these people time?
 //!
-//! The gateway answers for its visitor alone; others are "no such user". Invitations are not taken here: providers
-//! send them when the event is written, and the gateway sends no mail.
+//! The gateway answers for its own users; others are "no such user". Invitations are not taken here: they go out when
+//! the event is written (`invite`, or the provider that holds it), and the gateway sends no mail.
 
 use http::Response;
 use http::header::CONTENT_TYPE;
@@ -23,15 +23,22 @@ impl Service {
         let facts = self.facts(user);
         let asked = Asked::read(&object, &facts)?;
         let mut budget = Budget::request();
-        let mut taken = Vec::new();
-        for id in self.busy_calendars(user).await? {
-            taken.extend(self.busy_times(&id, &asked.range, &mut budget).await?);
+        let mut replies: Vec<(&str, Option<String>)> = Vec::with_capacity(asked.attendees.len());
+        for address in &asked.attendees {
+            let who = if facts.is_own_address(address) { Some(user.clone()) } else { self.resident(address).await? };
+            let reply = match who {
+                Some(who) => {
+                    let mut taken = Vec::new();
+                    for id in self.busy_calendars(&who).await? {
+                        taken.extend(self.busy_times(&id, &asked.range, &mut budget).await?);
+                    }
+                    let busy = vfreebusy(&merge_busy(taken), &asked.range, self.clock.now());
+                    Some(asked.reply(&String::from_utf8_lossy(&busy), address))
+                }
+                None => None,
+            };
+            replies.push((address.as_str(), reply));
         }
-        let busy = vfreebusy(&merge_busy(taken), &asked.range, self.clock.now());
-        let known = String::from_utf8_lossy(&busy);
-        let answer = |address: &String| facts.is_own_address(address).then(|| asked.reply(&known, address));
-        let replies: Vec<(&str, Option<String>)> =
-            asked.attendees.iter().map(|address| (address.as_str(), answer(address))).collect();
         let verdicts: Vec<(&str, Verdict<'_>)> = replies
             .iter()
             .map(|(address, reply)| (*address, reply.as_deref().map_or(Verdict::UnknownUser, Verdict::Known)))

@@ -35,6 +35,7 @@ mod collection;
 mod conflict;
 mod draft;
 mod history;
+mod inbox;
 mod index;
 mod intent;
 pub mod plain;
@@ -63,6 +64,7 @@ pub use collection::{
 };
 pub use conflict::{Conflict, ConflictId, ConflictKind, Decision};
 pub use history::{Before, RevisionInfo};
+pub use inbox::Message;
 pub use index::TimeIndex;
 pub use intent::{Cause, Counts, Intent, Pending, PushJob, Want};
 pub use properties::{DeadProperty, Owner, PropertyEdit};

@@ -278,7 +278,9 @@ impl Tree {
     fn set_properties(&mut self, path: &PlainPath, edits: &[PropertyEdit]) -> Result<(), PlainError> {
         let node = self.nodes.get_mut(path).ok_or(PlainError::NotFound)?;
         let mut row = PropertiesRow { properties: std::mem::take(&mut node.properties) };
-        edits.iter().for_each(|edit| super::properties::change(&mut row, edit));
+        for edit in edits {
+            super::properties::change(&mut row, edit);
+        }
         node.properties = row.properties;
         Ok(())
     }
@@ -407,7 +409,8 @@ impl Plain {
     async fn read(&self, user: &UserId) -> Result<(Tree, Option<Bytes>), StoreError> {
         let version = self.store.get(&NODES.key(&row(user, &PlainPath::default()))).await?;
         let rows = NODES.scan(&*self.store, NODES.range(user), usize::MAX).await?;
-        let mut nodes: BTreeMap<PlainPath, Node> = rows.into_iter().map(|((_, key), node)| (path(&key), node)).collect();
+        let mut nodes: BTreeMap<PlainPath, Node> =
+            rows.into_iter().map(|((_, key), node)| (path(&key), node)).collect();
         nodes.entry(PlainPath::default()).or_insert_with(|| Node::folder(Timestamp::UNIX_EPOCH));
         Ok((Tree { nodes }, version))
     }
@@ -519,10 +522,8 @@ mod tests {
         let (plain, ana) = plain();
         let (first, second) = (at("a"), at("b"));
         let (file_one, file_two) = (file("1"), file("2"));
-        let (one, other) = tokio::join!(
-            plain.put(&ana, &first, &file_one, ANY),
-            plain.put(&ana, &second, &file_two, ANY),
-        );
+        let (one, other) =
+            tokio::join!(plain.put(&ana, &first, &file_one, ANY), plain.put(&ana, &second, &file_two, ANY),);
         assert!(one.unwrap() && other.unwrap());
         assert_eq!(plain.tree(&ana).await.unwrap().members(&at("")).count(), 2);
     }

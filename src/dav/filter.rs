@@ -25,9 +25,6 @@ pub(super) fn parse_filter(filter: &Element) -> Result<CompFilter, Malformed> {
     if !top.name.eq_ignore_ascii_case("VCALENDAR") {
         return invalid();
     }
-    if matches!(&top.test, CompTest::Defined { time_range: Some(_), .. }) {
-        return invalid();
-    }
     Ok(top)
 }
 
@@ -404,7 +401,6 @@ mod tests {
             "<comp-filter name='VEVENT'/>",
             "<comp-filter/>",
             "<comp-filter name='VCALENDAR'/><comp-filter name='VCALENDAR'/>",
-            "<comp-filter name='VCALENDAR'><time-range start='20060104T000000Z'/></comp-filter>",
         ] {
             assert_eq!(violated(&filter(broken).unwrap_err()), Precondition::ValidFilter, "{broken}");
         }

@@ -115,7 +115,10 @@ impl Collation {
 impl CompFilter {
     /// A range outside of which nothing can match, for an index to begin with; `None` if there is no telling.
     pub fn window(&self) -> Option<TimeRange> {
-        let CompTest::Defined { components, .. } = &self.test else { return None };
+        let CompTest::Defined { components, time_range, .. } = &self.test else { return None };
+        if time_range.is_some() {
+            return *time_range;
+        }
         let members = components.iter().filter(|filter| is_member(&filter.name));
         members.into_iter().find_map(|filter| match &filter.test {
             CompTest::Defined { time_range, .. } => *time_range,
@@ -163,12 +166,19 @@ impl<'a> Query<'a, '_> {
                 }
                 _ => path,
             };
-            if !component.is(&filter.name) || !self.all_properties(properties, component)? {
+            if !component.is(&filter.name) {
                 continue;
             }
-            if let Some(range) = time_range
-                && !self.is_in_range(component, path, range)?
-            {
+            let fits = if component.is("VCALENDAR") {
+                self.calendar_fits(properties, *time_range, component)?
+            } else {
+                self.all_properties(properties.iter(), component)?
+                    && match time_range {
+                        Some(range) => self.is_in_range(component, path, range)?,
+                        None => true,
+                    }
+            };
+            if !fits {
                 continue;
             }
             let mut all = true;
@@ -182,12 +192,49 @@ impl<'a> Query<'a, '_> {
         Ok(false)
     }
 
+    /// The tests of the VCALENDAR itself. A time range there, and a property that it does not have, can only be meant
+    /// for what is in it: clients leave out the kind of component when they search all kinds (`caldav`, jmap bridges).
+    /// RFC 4791 9.7.1 gives a VCALENDAR no time, so nothing else could be meant.
+    fn calendar_fits(
+        &mut self,
+        properties: &[PropFilter],
+        range: Option<TimeRange>,
+        calendar: &'a Component,
+    ) -> Result<bool, Overrun> {
+        let lent = |filter: &&PropFilter| {
+            matches!(filter.test, PropTest::Defined { .. }) && calendar.property(&filter.name).is_none()
+        };
+        let own = properties.iter().filter(|filter| !lent(filter));
+        if !self.all_properties(own, calendar)? {
+            return Ok(false);
+        }
+        if range.is_none() && !properties.iter().any(|filter| lent(&filter)) {
+            return Ok(true);
+        }
+        let members = calendar.children().iter().filter(|component| is_member(component.name()));
+        for (number, member) in members.enumerate() {
+            let path = Path { member: Some((number, member)) };
+            let in_range = match &range {
+                Some(range) => self.is_in_range(member, path, range)?,
+                None => true,
+            };
+            if in_range && self.all_properties(properties.iter().filter(lent), member)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn set(&mut self) -> &Set<'a> {
         let (object, default) = (self.object, self.default);
         self.set.get_or_insert_with(|| Set::of(object, default))
     }
 
-    fn all_properties(&mut self, filters: &[PropFilter], component: &Component) -> Result<bool, Overrun> {
+    fn all_properties<'f>(
+        &mut self,
+        filters: impl Iterator<Item = &'f PropFilter>,
+        component: &Component,
+    ) -> Result<bool, Overrun> {
         for filter in filters {
             self.budget.spend(1)?;
             let mut found = component.all(&filter.name);
@@ -216,7 +263,7 @@ impl<'a> Query<'a, '_> {
     fn is_in_range(&mut self, component: &'a Component, path: Path<'a>, range: &TimeRange) -> Result<bool, Overrun> {
         let Some((number, member)) = path.member else {
             // Other components have no time of their own.
-            return Ok(component.is("VCALENDAR"));
+            return Ok(false);
         };
         if component.is("VALARM") {
             return self.alarm_is_in_range(component, number, member, range);
@@ -609,6 +656,29 @@ mod tests {
         );
         assert_eq!(Collation::named("default"), Some(Collation::AsciiCasemap));
         assert_eq!(Collation::named("i;ascii-numeric"), None);
+    }
+
+    #[test]
+    fn a_query_without_a_kind_of_component_looks_at_all_kinds() {
+        let event =
+            "BEGIN:VEVENT\nUID:1\nDTSTART:20060104T100000Z\nDTEND:20060104T110000Z\nCATEGORIES:WORK\nEND:VEVENT";
+        let alone = object(event);
+        let holds = |time_range, properties: Vec<PropFilter>| {
+            let test = CompTest::Defined { time_range, properties, components: Vec::new() };
+            let filter = CompFilter { name: "VCALENDAR".to_owned(), test };
+            matches(&filter, &alone, &Zone::UTC, &mut Budget::request()).unwrap()
+        };
+        let prop = |name: &str, text: &str| {
+            let words = TextMatch { collation: Collation::default(), text: text.to_owned(), negate: false };
+            let test = PropTest::Defined { value: Some(ValueTest::Text(words)), params: Vec::new() };
+            PropFilter { name: name.to_owned(), test }
+        };
+        let day = range("20060104T000000Z", "20060105T000000Z");
+        let next = range("20060105T000000Z", "20060106T000000Z");
+        assert!(holds(Some(day), vec![]) && !holds(Some(next), vec![]));
+        assert!(holds(None, vec![prop("CATEGORIES", "work")]) && !holds(None, vec![prop("CATEGORIES", "home")]));
+        assert!(holds(Some(day), vec![prop("CATEGORIES", "work"), prop("VERSION", "2.0")]));
+        assert!(!holds(Some(next), vec![prop("CATEGORIES", "work")]) && !holds(None, vec![prop("VERSION", "1.0")]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod edit;
 mod filter;
 mod freebusy;
 mod instances;
+pub mod itip;
 mod loss;
 mod meaning;
 mod merge;

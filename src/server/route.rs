@@ -13,6 +13,8 @@ pub(super) enum Route {
     Front,
     /// `/.well-known/caldav` (RFC 6764 5).
     WellKnown,
+    /// `/dav/compliance`: what is spoken here.
+    Compliance,
     /// `/dav/...`; `None` where no resource can stand.
     Dav(Option<Path>),
     /// `/setup/{token}`: the first administrator.
@@ -40,6 +42,7 @@ impl Route {
             [] if is_dav_method(method) => Self::Dav(Some(Path::Root)),
             [] => Self::Front,
             [".well-known", "caldav"] => Self::WellKnown,
+            ["dav", "compliance"] => Self::Compliance,
             ["dav", ..] => Self::Dav(Path::from_segments(segments.get(1..).unwrap_or_default())),
             ["setup", token] => Self::Setup((*token).to_owned()),
             ["healthz"] => Self::Health,
@@ -54,7 +57,7 @@ impl Route {
         match self {
             Self::Front | Self::Setup(_) => "web",
             Self::WellKnown => "well-known",
-            Self::Dav(_) => "dav",
+            Self::Dav(_) | Self::Compliance => "dav",
             Self::Health | Self::Ready | Self::Metrics => "health",
             Self::Nowhere => "nowhere",
         }
@@ -65,7 +68,7 @@ impl Route {
         match self {
             Self::Dav(path) => Some(path.as_ref().map_or(DAV_ANY, dav_allow)),
             Self::Front => Some("OPTIONS, GET, HEAD, PROPFIND, REPORT"),
-            Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
+            Self::Compliance | Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
             Self::Setup(_) => Some("GET, HEAD, POST"),
             Self::WellKnown | Self::Nowhere => None,
         }
@@ -85,6 +88,7 @@ fn dav_allow(path: &Path) -> &'static str {
         Path::Outbox(_) => "OPTIONS, GET, HEAD, POST, PROPFIND, PROPPATCH, REPORT",
         Path::Calendar(_) => "OPTIONS, GET, HEAD, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, MKCALENDAR, MKCOL",
         Path::Object(_) => DAV_ANY,
+        Path::Message(..) => "OPTIONS, GET, HEAD, DELETE, PROPFIND, REPORT",
         Path::Plain(..) => "OPTIONS, GET, HEAD, PUT, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, MKCOL",
     }
 }
@@ -113,6 +117,7 @@ mod tests {
             ("PROPFIND", "/.well-known/caldav", Route::WellKnown),
             ("GET", "/.well-known/caldav/", Route::WellKnown),
             ("PROPFIND", "/dav", Route::Dav(Some(Path::Root))),
+            ("GET", "/dav/compliance", Route::Compliance),
             ("PROPFIND", "/dav/nothing/here", Route::Dav(None)),
             ("GET", "/setup/abc", Route::Setup("abc".into())),
             ("GET", "/healthz", Route::Health),

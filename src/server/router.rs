@@ -154,6 +154,7 @@ impl Router {
                 Ok(options(route.allow().unwrap_or_default()))
             }
             Route::Dav(path) => self.dav(origin, parts, body, path).await,
+            Route::Compliance => Ok(caldav::compliance::page()),
             Route::Health => Ok(plain(StatusCode::OK, "alive")),
             Route::Ready => Ok(match self.parties.readiness.check().await {
                 Ok(()) => plain(StatusCode::OK, "ready"),

@@ -79,6 +79,8 @@ pub mod tables {
     pub const PUSH_SUBSCRIPTION: TableId = TableId(52);
     /// Plain files and folders.
     pub const PLAIN: TableId = TableId(53);
+    /// Scheduling messages that have come in.
+    pub const INBOX: TableId = TableId(54);
 
     pub(in crate::store) const NAMES: &[(TableId, &str)] = &[
         (OWN, "store"),
@@ -114,6 +116,7 @@ pub mod tables {
         (FEED, "feed"),
         (PUSH_SUBSCRIPTION, "push_subscription"),
         (PLAIN, "plain"),
+        (INBOX, "inbox"),
     ];
 }
 

@@ -94,6 +94,8 @@ impl On {
     pub const FILE: Self = Self(128);
     /// Plain folders.
     pub const FOLDER: Self = Self(256);
+    /// Scheduling messages.
+    pub const MESSAGE: Self = Self(512);
     /// Inbox and outbox.
     pub const SCHEDULING: Self = Self::INBOX.and(Self::OUTBOX);
     /// What belongs to a user.
@@ -101,7 +103,7 @@ impl On {
     /// Plain files and folders.
     pub const PLAIN: Self = Self::FILE.and(Self::FOLDER);
     /// Everything.
-    pub const ANY: Self = Self::UPPER.and(Self::OWNED).and(Self::PLAIN);
+    pub const ANY: Self = Self::UPPER.and(Self::OWNED).and(Self::PLAIN).and(Self::MESSAGE);
 
     /// Both sets.
     #[must_use]
@@ -124,6 +126,7 @@ impl On {
             Resource::Outbox => Self::OUTBOX,
             Resource::Calendar(_) => Self::CALENDAR,
             Resource::Object(..) => Self::OBJECT,
+            Resource::Message(_) => Self::MESSAGE,
             Resource::Plain(node) if node.is_folder() => Self::FOLDER,
             Resource::Plain(_) => Self::FILE,
         }

@@ -2,7 +2,7 @@
 
 use crate::calendar::DeadProperty;
 use crate::dav::multistatus::{Detail, Member};
-use crate::dav::name::caldav::CALENDAR_DATA;
+use crate::dav::name::caldav::{CALENDAR_DATA, SCHEDULE_TAG};
 use crate::dav::{Element, Href, Limits, Propfind, QName};
 use crate::ical::DataRequest;
 
@@ -38,8 +38,17 @@ impl Plan {
 
     /// Whether an object's content has to be read.
     pub fn needs_data(&self) -> bool {
+        self.asks(&CALENDAR_DATA)
+    }
+
+    /// Whether an object's Schedule-Tag has to be worked out.
+    pub fn needs_schedule_tag(&self) -> bool {
+        self.asks(&SCHEDULE_TAG)
+    }
+
+    fn asks(&self, wanted: &QName) -> bool {
         match &self.asked {
-            Asked::All(named) | Asked::These(named) => named.iter().any(|(name, _)| *name == CALENDAR_DATA),
+            Asked::All(named) | Asked::These(named) => named.iter().any(|(name, _)| name == wanted),
             Asked::Names => false,
         }
     }

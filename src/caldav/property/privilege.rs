@@ -30,6 +30,7 @@ pub(super) fn privileges(subject: &Subject) -> Vec<QName> {
                 all.extend(WRITES);
             }
         }
+        Resource::Message(_) => all.push(dav::UNBIND),
         Resource::Plain(_) => all.extend(WRITES),
     }
     all

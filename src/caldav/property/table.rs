@@ -39,7 +39,9 @@ pub static PROPERTIES: &[Property] = &[
         get: |f, s| Some(Value::text(display_name(f, s))),
         set: Free(Trait::Name),
     },
-    shown(dav::CREATIONDATE, "4918 15.1", On::CALENDAR.and(On::OBJECT).and(On::PLAIN), |_, s| creation_date(s)),
+    shown(dav::CREATIONDATE, "4918 15.1", On::CALENDAR.and(On::OBJECT).and(On::MESSAGE).and(On::PLAIN), |_, s| {
+        creation_date(s)
+    }),
     shown(dav::GETETAG, "4918 15.6", CONTENT, |_, s| entity(s).map(|e| Value::Text(e.etag))),
     shown(dav::GETLASTMODIFIED, "4918 15.7", CONTENT, |_, s| entity(s).map(|e| Value::Text(http_date(e.modified)))),
     shown(dav::GETCONTENTTYPE, "4918 15.5", CONTENT, |_, s| entity(s).map(|e| Value::Text(e.content_type))),
@@ -123,7 +125,10 @@ pub static PROPERTIES: &[Property] = &[
         _ => None,
     }),
     // CalDAV: objects
-    fixed(caldav::CALENDAR_DATA, "4791 9.6", On::OBJECT, |_, s| s.data.clone().map(Value::Octets)),
+    fixed(caldav::SCHEDULE_TAG, "6638 9.3", On::OBJECT, |_, s| {
+        s.schedule_tag.as_ref().map(|tag| Value::Text(format!("\"{tag}\"")))
+    }),
+    fixed(caldav::CALENDAR_DATA, "4791 9.6", On::OBJECT.and(On::MESSAGE), |_, s| s.data.clone().map(Value::Octets)),
 ];
 
 fn resource_types(subject: &Subject) -> Vec<QName> {
@@ -135,7 +140,7 @@ fn resource_types(subject: &Subject) -> Vec<QName> {
         // Nothing else: an iPhone does not ask a calendar that is more than this (clients.md Q7).
         Resource::Calendar(_) => vec![dav::COLLECTION, caldav::CALENDAR],
         Resource::Plain(node) if node.is_folder() => vec![dav::COLLECTION],
-        Resource::Object(..) | Resource::Plain(_) => Vec::new(),
+        Resource::Object(..) | Resource::Message(_) | Resource::Plain(_) => Vec::new(),
     }
 }
 
@@ -153,6 +158,7 @@ fn creation_date(subject: &Subject) -> Option<Value> {
     let created = match &subject.resource {
         Resource::Calendar(state) => state.row.created,
         Resource::Object(_, entry) => entry.created,
+        Resource::Message(message) => message.received,
         Resource::Plain(node) => node.created,
         _ => return None,
     };
@@ -174,6 +180,12 @@ fn entity(subject: &Subject) -> Option<Entity> {
             modified: entry.modified,
             content_type: content_type(entry.component).to_owned(),
             length: entry.length,
+        }),
+        Resource::Message(message) => Some(Entity {
+            etag: message.etag().to_string(),
+            modified: message.received,
+            content_type: content_type(message.kind).to_owned(),
+            length: message.octets.len() as u64,
         }),
         Resource::Plain(node) => Some(Entity {
             etag: node.etag()?.to_string(),
@@ -237,6 +249,7 @@ fn reports(subject: &Subject) -> Vec<Element> {
     let own = match &subject.resource {
         Resource::Calendar(_) => vec![query, multiget, free_busy, sync],
         Resource::Object(..) => vec![query, multiget],
+        Resource::Inbox { .. } => vec![multiget],
         _ => Vec::new(),
     };
     let wrap = |report: QName| {
@@ -303,7 +316,7 @@ fn utc(day: jiff::civil::Date) -> String {
 /// Resources with a name for people. On objects the name is free for a dead property.
 const NAMED: On = On::UPPER.and(On::PRINCIPAL).and(On::HOME).and(On::SCHEDULING).and(On::CALENDAR);
 /// Resources with a body of their own.
-const CONTENT: On = On::OBJECT.and(On::FILE);
+const CONTENT: On = On::OBJECT.and(On::MESSAGE).and(On::FILE);
 const DATA: On = On::CALENDAR.and(On::SCHEDULING);
 const MAX_INSTANCES: &str = "3000";
 const TRANSPARENT: QName = QName::fixed(CALDAV, "transparent");

@@ -7,7 +7,8 @@ use http::Response;
 
 use crate::dav::Precondition;
 use crate::dav::report::CalendarMultiget;
-use crate::id::CollectionId;
+use crate::ical::Zone;
+use crate::id::{CollectionId, UserId};
 
 use super::super::answer::{Item, Items};
 use super::super::body::Body;
@@ -26,6 +27,7 @@ impl Service {
         let id: &CollectionId = match &request.path {
             Path::Calendar(id) => id,
             Path::Object(place) => &place.collection,
+            Path::Inbox(user) => return self.inbox_multiget(request, user, multiget).await,
             _ => return Err(Precondition::SupportedReport.into()),
         };
         let row = Arc::new(self.collection(id).await?);
@@ -50,5 +52,30 @@ impl Service {
         }
         let zone = super::zone(None, row.timezone.as_deref())?;
         self.tell(request, multiget.asked, Items::Known(items), zone.into()).await
+    }
+
+    /// Apple reads its inbox so.
+    async fn inbox_multiget(
+        &self,
+        request: &Request<'_>,
+        user: &UserId,
+        multiget: CalendarMultiget,
+    ) -> Result<Response<Body>, Failure> {
+        let base = request.path.href();
+        let mut items = VecDeque::with_capacity(multiget.hrefs.len());
+        for asked in multiget.hrefs {
+            let href = asked.against(&base).canonical();
+            let path = Path::of(&href).filter(|path| matches!(path, Path::Message(owner, _) if owner == user));
+            let subject = match path {
+                Some(path) => self.subject(&path).await,
+                None => Err(Failure::NotFound),
+            };
+            items.push_back(match subject {
+                Ok(subject) => Item::Subject(Box::new(subject)),
+                Err(Failure::NotFound) => Item::Gone(href),
+                Err(failure) => return Err(failure),
+            });
+        }
+        self.tell(request, multiget.asked, Items::Known(items), Zone::UTC.into()).await
     }
 }

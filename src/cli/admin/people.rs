@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Failure, accounts, events, existing};
-use crate::calendar::plain::Plain;
 use crate::app::Gateway;
+use crate::calendar::plain::Plain;
 use crate::id::UserId;
 use crate::identity::{AppPasswordId, User, password};
 use crate::vault::Secret;
@@ -34,6 +34,7 @@ pub(super) async fn remove(gateway: &Gateway, name: &str) -> Result<Answer, Fail
     let id = existing(gateway, name).await?;
     accounts::remove_all(gateway, &id).await?;
     events::remove_all(gateway, &id).await?;
+    gateway.calendars.inbox_clear(&id).await?;
     Plain::new(gateway.store.clone(), gateway.clock.clone()).clear(&id).await?;
     gateway.users.remove(&id).await?;
     Ok(Answer::saying(json!({ "id": id }), format!("{id} is removed")))

@@ -287,8 +287,11 @@ mod tests {
         let Report::PrincipalPropertySearch(search) = read else { panic!("a search") };
         assert!(search.everywhere && search.test == Test::All);
         assert!(search.searches[0].matches("ANABEL") && !search.searches[0].matches("Joana"));
+        let stray = "<principal-property-search xmlns='DAV:'><prop/><displayname/></principal-property-search>";
+        let Ok(Report::PrincipalPropertySearch(all)) = Report::parse(stray.as_bytes()) else { panic!("a search") };
+        assert_eq!(all.asked, Propfind::Prop(vec![name::dav::DISPLAYNAME]));
+        assert!(all.searches.is_empty());
         for broken in [
-            "<principal-property-search xmlns='DAV:'/>",
             "<principal-property-search xmlns='DAV:'><property-search><match>x</match></property-search></principal-property-search>",
             "<principal-property-search xmlns='DAV:'><property-search><prop><displayname/></prop></property-search></principal-property-search>",
         ] {

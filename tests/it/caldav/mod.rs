@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
 use lineartime::caldav::{NoVerdicts, Service, Settings, Verdict, Verdicts};
+use lineartime::calendar::plain::Plain;
 use lineartime::calendar::{Calendars, Limits, Mirror, NewSourceCollection, Pending, SourceRef};
 use lineartime::clock::{Clock, ManualClock};
 use lineartime::entropy::{Entropy, SeededEntropy};
@@ -27,7 +28,9 @@ use lineartime::web::Pages;
 mod bad_input;
 mod clients;
 mod edge;
+mod plain;
 mod protocol;
+mod schedule;
 
 /// A server with one user, `ana`, and everything in memory.
 pub(crate) struct Server {
@@ -58,9 +61,12 @@ impl Server {
         let users = Arc::new(Users::new(store.clone(), shared.clone(), entropy.clone(), identity::Config::default()));
         let ana = UserId::parse("ana").unwrap();
         users.add(&ana, &Secret::new(b"correct horse".as_slice()), true).await.unwrap();
+        let plain = Arc::new(Plain::new(store.clone(), shared.clone()));
         let calendars = Arc::new(Calendars::new(store, queue, shared.clone(), entropy.clone(), Limits::default()));
         let parties = Parties {
-            caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings),
+            caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
+                .with_users(users.clone())
+                .with_plain(plain),
             web: Pages::new(users.clone(), entropy.clone()),
             users: users.clone(),
             readiness: Arc::new(AlwaysReady),
@@ -72,6 +78,19 @@ impl Server {
     /// A request as ana.
     pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut all = vec![("authorization", ANA)];
+        all.extend_from_slice(headers);
+        self.raw(method, path, &all, body).await
+    }
+
+    /// Another user, with the same password.
+    pub(crate) async fn add(&self, name: &str) {
+        let name = UserId::parse(name).unwrap();
+        self.users.add(&name, &Secret::new(b"correct horse".as_slice()), false).await.unwrap();
+    }
+
+    /// A request as bob.
+    pub(crate) async fn ask_as_bob(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut all = vec![("authorization", BOB)];
         all.extend_from_slice(headers);
         self.raw(method, path, &all, body).await
     }
@@ -216,6 +235,7 @@ pub(crate) fn props(names: &[&str]) -> String {
 pub(crate) const NS: &str = "xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:params:xml:ns:caldav\" \
     xmlns:CS=\"http://calendarserver.org/ns/\" xmlns:A=\"http://apple.com/ns/ical/\"";
 pub(crate) const ANA: &str = "Basic YW5hOmNvcnJlY3QgaG9yc2U=";
+pub(crate) const BOB: &str = "Basic Ym9iOmNvcnJlY3QgaG9yc2U=";
 pub(crate) const HOME: &str = "/dav/calendars/ana/";
 pub(crate) const UNIFIED: &str = "/dav/calendars/ana/unified/";
 pub(crate) const PRINCIPAL: &str = "/dav/principals/ana/";

@@ -1,0 +1,53 @@
+"""Programs that come from elsewhere than PyPI: Debian packages, and packages of npm under target/."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+NODE = ROOT / "target" / "conformance" / "node"
+STRICT = os.environ.get("CI") == "true"
+
+
+def missing(what):
+    """A skip that is named at the end; with CI=true a failure."""
+    if STRICT:
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def debian(program, *packages):
+    """The path of a program, installed from Debian's packages where nobody has to be asked."""
+    found = shutil.which(program)
+    if found:
+        return found
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        missing(f"{program} is not installed, and can't be without asking (Debian: {' '.join(packages)})")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "--quiet"], ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+        if done.returncode != 0:
+            missing(f"{program} can't be installed: {done.stderr[-300:]}")
+    return shutil.which(program) or missing(f"{program} is not in {packages}")
+
+
+def npm(*packages):
+    """A folder with these npm packages (name@version), for NODE_FOLDER."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        debian("npm", "nodejs", "npm")
+    stamp = NODE / "installed.txt"
+    have = stamp.read_text().split() if stamp.exists() else []
+    if not set(packages) <= set(have):
+        NODE.mkdir(parents=True, exist_ok=True)
+        (NODE / "package.json").write_text('{"private": true}\n')
+        wanted = sorted({*have, *packages})
+        done = subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", *wanted],
+            cwd=NODE, capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            missing(f"npm: {done.stderr[-300:]}")
+        stamp.write_text("\n".join(wanted) + "\n")
+    return NODE

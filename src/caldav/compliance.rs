@@ -36,7 +36,8 @@ fn text() -> String {
         let shown = if property.allprop { "yes" } else { "" };
         vec![clark(&property.name), property.rfc.to_owned(), kinds(property.on), set.to_owned(), shown.to_owned()]
     });
-    let reports = REPORTS.iter().zip(REPORT_SECTIONS).map(|(name, rfc)| vec![clark(name), (*rfc).to_owned()]);
+    let names = REPORTS;
+    let reports = names.iter().zip(REPORT_SECTIONS).map(|(name, rfc)| vec![clark(name), (*rfc).to_owned()]);
     let conditions = conditions();
     let conditions = conditions.iter().map(|(condition, rfc)| {
         vec![clark(&condition.element()), (*rfc).to_owned(), condition.status().as_u16().to_string()]

@@ -234,6 +234,9 @@ impl Engine {
             let link = Linked { remote: linked.remote.clone(), link: Link { base, ..linked.link.clone() } };
             return self.note(target, out, Some(link)).await;
         }
+        if self.has_moved_unseen(target, linked).await? {
+            return self.look(target, &linked.remote).await;
+        }
         match target.provider.update(&target.source.remote, &linked.version(), &outward(target, out, &sent)).await {
             Ok(written) => self.note(target, out, Some(self.link(target, out, (ours, &sent), &written))).await,
             Err(Fault::Changed | Fault::Gone) => self.look(target, &linked.remote).await,
@@ -242,9 +245,30 @@ impl Engine {
     }
 
     async fn delete(&self, target: &Target, out: &Outgoing, linked: &Linked) -> Result<Done, PullError> {
+        if self.has_moved_unseen(target, linked).await? {
+            return self.look(target, &linked.remote).await;
+        }
         match target.provider.delete(&target.source.remote, &linked.version()).await {
             Ok(()) | Err(Fault::Gone) => self.note(target, out, None).await,
             Err(Fault::Changed) => self.look(target, &linked.remote).await,
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Without a tag a write can have no condition, and would go over whatever was changed there since. So what is
+    /// there is compared first; the moment in between is all that such a provider leaves open.
+    async fn has_moved_unseen(&self, target: &Target, linked: &Linked) -> Result<bool, PullError> {
+        if linked.link.tag.is_some() {
+            return Ok(false);
+        }
+        match target.provider.fetch(&target.source.remote, std::slice::from_ref(&linked.remote)).await {
+            Ok(items) => Ok(items.into_iter().any(|item| match item {
+                Item::Full { object, .. } => {
+                    Object::parse(object).map_or(true, |object| ical::meaning(&object) != linked.link.meaning)
+                }
+                Item::Stub { .. } => false,
+            })),
+            Err(Fault::Gone) => Ok(true),
             Err(fault) => Err(fault.into()),
         }
     }

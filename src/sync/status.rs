@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::attempts::Kind;
 use super::record::{self, HELD};
 use super::{Engine, SyncError};
 use crate::account::{Account, AccountState};
@@ -97,6 +98,9 @@ impl Engine {
             queue += self.calendars.intents(&source.id).await?.len();
             if source.missing {
                 remarks.push(format!("the calendar {:?} is no longer there", source.name));
+            } else if let Some(trouble) = self.attempts.of(&source.id, Kind::Pull).trouble {
+                // What one calendar can't have is no failure of its account, and would be told nowhere else.
+                remarks.push(format!("the calendar {:?} can't be read: {trouble}", source.name));
             }
             remarks.extend(self.remarks(&source.id, &source.name).await?);
         }

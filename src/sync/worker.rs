@@ -97,7 +97,9 @@ impl Engine {
     async fn run_pull(&self, job: &PullJob) -> Outcome {
         self.attempts.begin(&job.source, Kind::Pull);
         let result = self.pull(job).await;
-        self.attempts.end(&job.source, Kind::Pull, result.as_ref().err().map(ToString::to_string));
+        // That nobody wants it read is no trouble.
+        let trouble = result.as_ref().err().filter(|error| !matches!(error, PullError::NotMirrored));
+        self.attempts.end(&job.source, Kind::Pull, trouble.map(ToString::to_string));
         match result {
             Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.poll_interval)) },
             Err(PullError::NotMirrored) => Outcome::Done,

@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 
 pub use network::{At, Network, Trouble};
 pub use store::FaultyStore;
-pub use upstream::{Manners, Tags, Upstream};
+pub use upstream::{Manners, Tags, Upstream, uid_of};
 
 /// One run of the process.
 #[derive(Debug)]

@@ -345,7 +345,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.server.listen.port(), 8008);
-        assert_eq!((config.sync.poll_interval, config.sync.max_retries), (Duration::from_secs(300), 4));
+        assert_eq!((config.sync.poll_interval, config.sync.max_retries), (Duration::from_mins(5), 4));
         assert_eq!(config.limits.max_resource_size, 2 << 20);
         assert_eq!(config.providers.allow_private_addresses, crate::transport::PrivateAddresses::Allow);
         assert_eq!(config.providers.google.client_id.as_deref(), Some("1234"));

@@ -382,7 +382,7 @@ pub struct Webhooks {
 
 impl Default for Webhooks {
     fn default() -> Self {
-        Self { enabled: None, renew_before: Duration::from_secs(86_400) }
+        Self { enabled: None, renew_before: Duration::from_hours(24) }
     }
 }
 

@@ -291,9 +291,9 @@ mod tests {
         String::from_utf8(octets.to_vec()).unwrap()
     }
 
-    fn days(start: i8, end: i8) -> Option<TimeRange> {
+    fn days(start: i8, end: i8) -> TimeRange {
         let at = |day| Zone::UTC.to_instant(jiff::civil::date(2026, 3, day).at(0, 0, 0, 0));
-        Some(TimeRange { start: at(start), end: at(end) })
+        TimeRange { start: at(start), end: at(end) }
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn expanded_instances_are_in_utc_and_keep_their_id() {
-        let expand = DataRequest { expand: days(28, 31), ..DataRequest::default() };
+        let expand = DataRequest { expand: Some(days(28, 31)), ..DataRequest::default() };
         let instance = |day: &str, hour: &str| {
             format!(
                 "BEGIN:VEVENT\r\nUID:1\r\nDTSTART;X-A=b:202603{day}T{hour}0000Z\r\nDURATION:PT1H\r\nSUMMARY:S\r\nRECURRENCE-ID:202603{day}T{hour}0000Z\r\nEND:VEVENT\r\n"
@@ -319,8 +319,9 @@ mod tests {
 
     #[test]
     fn overrides_outside_of_the_limit_are_left_out() {
-        let limit =
-            |start, end| rendered(&DataRequest { limit_recurrence_set: days(start, end), ..DataRequest::default() });
+        let limit = |start, end| {
+            rendered(&DataRequest { limit_recurrence_set: Some(days(start, end)), ..DataRequest::default() })
+        };
         assert_eq!(
             limit(1, 29),
             EVENT.split("BEGIN:VEVENT\r\nUID:1\r\nREC").next().unwrap().to_owned() + "END:VCALENDAR\r\n"

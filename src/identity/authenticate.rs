@@ -295,7 +295,7 @@ mod tests {
         assert!(bench.users.user(&ben).await.unwrap().unwrap().admin);
         assert!(matches!(redeem(&link, &cid).await, Err(RedeemError::NotValid)));
         let late = bench.users.setup_link().await.unwrap();
-        bench.clock.advance(Duration::from_secs(24 * 3600));
+        bench.clock.advance(Duration::from_hours(24));
         assert!(matches!(redeem(&late, &cid).await, Err(RedeemError::NotValid)));
     }
 

@@ -43,7 +43,7 @@ impl Default for Config {
         Self {
             failures_per_minute: 5,
             failures_per_minute_per_address: 20,
-            remember: Duration::from_secs(600),
+            remember: Duration::from_mins(10),
             hashes_at_once: 2,
             hashes_waiting: 64,
         }

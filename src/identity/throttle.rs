@@ -69,7 +69,7 @@ impl<K: std::hash::Hash + Eq + Clone> Failures<K> {
         Self {
             limiter: limiter.with_middleware::<StateInformationMiddleware>(),
             held_up: Cache::new(REMEMBERED),
-            forgiven: Duration::from_secs(60) / per_minute.get(),
+            forgiven: Duration::from_mins(1) / per_minute.get(),
         }
     }
 

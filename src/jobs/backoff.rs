@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// The least and the most that another side's `Retry-After` can ask of us.
-const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 
 /// The pause before try number `attempt + 1`, after `attempt` failures: between half of `base` and
 /// `base * 2^(attempt - 1)`, never above `max`.
@@ -53,14 +53,14 @@ mod tests {
         fn what_is_asked_is_waited_within_reason(seconds in 0_u64..1_000_000, jitter: u64) {
             let asked = Duration::from_secs(seconds);
             let pause = honoured(asked, jitter);
-            prop_assert!(pause >= asked.clamp(Duration::from_secs(1), Duration::from_secs(3600)));
-            prop_assert!(pause <= Duration::from_secs(3960));
+            prop_assert!(pause >= asked.clamp(Duration::from_secs(1), Duration::from_hours(1)));
+            prop_assert!(pause <= Duration::from_mins(66));
         }
     }
 
     #[test]
     fn jitter_reaches_both_ends() {
-        let (base, max) = (Duration::from_secs(2), Duration::from_secs(3600));
+        let (base, max) = (Duration::from_secs(2), Duration::from_hours(1));
         assert_eq!(pause(4, base, max, 0), Duration::from_secs(1));
         assert!(pause(4, base, max, u64::MAX) > Duration::from_millis(15_999));
     }

@@ -53,7 +53,7 @@ pub struct BreakerPolicy {
 
 impl Default for BreakerPolicy {
     fn default() -> Self {
-        Self { threshold: 5, pause: Duration::from_secs(15), max_pause: Duration::from_secs(300) }
+        Self { threshold: 5, pause: Duration::from_secs(15), max_pause: Duration::from_mins(5) }
     }
 }
 

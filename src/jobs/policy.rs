@@ -29,8 +29,8 @@ impl Default for Policy {
         Self {
             max_retries: 8,
             backoff_base: Duration::from_secs(2),
-            backoff_max: Duration::from_secs(3600),
-            lease: Duration::from_secs(60),
+            backoff_max: Duration::from_hours(1),
+            lease: Duration::from_mins(1),
             breaker: BreakerPolicy::default(),
             sole_owner: true,
         }

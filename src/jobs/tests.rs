@@ -63,7 +63,7 @@ fn keys(jobs: &[Job]) -> Vec<&str> {
     jobs.iter().map(|job| job.key.as_str()).collect()
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn wishes_of_one_key_are_one_job_and_one_made_while_it_runs_runs_it_again() {

@@ -180,7 +180,7 @@ mod tests {
         tokio::pin!(close);
         assert!(poll!(&mut close).is_pending());
         let send = async {
-            peer.write_all(&[7; 100_000]).await.unwrap();
+            peer.write_all(&vec![7; 100_000]).await.unwrap();
             // The end of our side reached it meanwhile.
             assert_eq!(peer.read(&mut [0; 1]).await.unwrap(), 0);
             drop(peer);
@@ -204,7 +204,7 @@ mod tests {
     async fn a_peer_that_sends_for_ever_is_left() {
         let (mut wire, mut peer, _clock) = wire(1 << 20);
         wire.unread().expect();
-        let send = tokio::spawn(async move { while peer.write_all(&[7; 1 << 20]).await.is_ok() {} });
+        let send = tokio::spawn(async move { while peer.write_all(&vec![7; 1 << 20]).await.is_ok() {} });
         wire.shutdown().await.unwrap();
         drop(wire);
         send.await.unwrap();

@@ -42,9 +42,12 @@ pub fn salvage(config: &Config, clock: &dyn Clock, entropy: &dyn Entropy) -> Res
 
 fn salvage_disk<E: Engine>(config: &Config, clock: &dyn Clock, epoch: &str) -> Result<Salvaged, OpenError> {
     let path = config.path.as_path();
-    let failed = |error: StoreError| match error.is_full() {
-        true => OpenError::Full { path: path.to_owned() },
-        false => OpenError::Failed { path: path.to_owned(), reason: folder::in_words(&error) },
+    let failed = |error: StoreError| {
+        if error.is_full() {
+            OpenError::Full { path: path.to_owned() }
+        } else {
+            OpenError::Failed { path: path.to_owned(), reason: folder::in_words(&error) }
+        }
     };
     let _lock = folder::claim(path)?;
     let home = path.join(E::NAME);
@@ -99,15 +102,10 @@ impl<E: Engine> Tally<'_, E> {
     /// From the front as far as that goes, then from the back down to where the front ended.
     fn table(&mut self, old: &E, table: TableId) -> Result<(), StoreError> {
         let mut range = KeyRange::below(&Key::new(table, &()));
-        loop {
-            match page(old, &range, Direction::Ascending) {
-                Ok(rows) => {
-                    let Some((last, _)) = rows.last() else { return Ok(()) };
-                    range.start = after(last);
-                    self.take(rows)?;
-                }
-                Err(_unreadable) => break,
-            }
+        while let Ok(rows) = page(old, &range, Direction::Ascending) {
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            range.start = after(last);
+            self.take(rows)?;
         }
         self.lost += 1;
         while let Ok(rows) = page(old, &range, Direction::Descending) {

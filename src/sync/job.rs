@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn trouble_that_passes_never_gives_a_job_up() {
-        let (now, poll) = (Timestamp::UNIX_EPOCH, Duration::from_secs(60));
+        let (now, poll) = (Timestamp::UNIX_EPOCH, Duration::from_mins(1));
         for fault in [Fault::Throttled(None), Fault::Unreachable("x".into()), Fault::Garbled("x".into())] {
             assert!(matches!(outcome(&fault, now, poll), Outcome::Unavailable { .. }), "{fault:?}");
         }

@@ -161,7 +161,9 @@ impl Engine {
             futures_util::future::Either::Left((answer, _)) => answer,
             futures_util::future::Either::Right(_) => None,
         };
-        pending.iter().for_each(|pending| self.verdicts.give_up(pending));
+        for pending in pending {
+            self.verdicts.give_up(pending);
+        }
         answer
     }
 

@@ -227,9 +227,10 @@ impl Engine {
     ) -> Result<Done, PullError> {
         let sent = self.to_send(target, linked, ours).await?;
         if ical::meaning(&sent) == linked.link.meaning {
-            let base = match linked.link.meaning == ical::meaning(ours) {
-                true => BaseContent::Revision(out.row.revision),
-                false => linked.link.base.clone(),
+            let base = if linked.link.meaning == ical::meaning(ours) {
+                BaseContent::Revision(out.row.revision)
+            } else {
+                linked.link.base.clone()
             };
             let link = Linked { remote: linked.remote.clone(), link: Link { base, ..linked.link.clone() } };
             return self.note(target, out, Some(link)).await;
@@ -415,6 +416,7 @@ impl Engine {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one place calls it, with what it has at hand")]
     async fn record_refusal(
         &self,
         target: &Target,

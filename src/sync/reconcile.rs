@@ -133,9 +133,8 @@ pub(super) fn present(known: Option<&Known>, here: &Here, remote: &Remote, favou
     let theirs =
         if known.is_some_and(|known| known.link.meaning == remote.meaning) { Side::Same } else { Side::Changed };
     let (base, ours, object) = match here {
-        Here::Unknown => (Base::None, Side::Absent, None),
-        // Nobody here asked for it to be gone there, so its being there is news.
-        Here::Left { wanted: false } => (Base::None, Side::Absent, None),
+        // Nobody here asked for what left to be gone there, so its being there is news.
+        Here::Unknown | Here::Left { wanted: false } => (Base::None, Side::Absent, None),
         Here::Left { wanted: true } => (base_of(known), Side::Absent, None),
         Here::Elsewhere(ours) => return join(ours, remote),
         Here::Member { ours, dirty, held } => {

@@ -59,7 +59,7 @@ impl Engine {
         let kind = leased.kind.clone();
         let run = Box::pin(self.run_job(leased.kind.as_str().to_owned(), leased.payload.clone()));
         let id = leased.id;
-        let ended = match select(run, Box::pin(keep(&*self.queue, &*self.clock, &mut leased))).await {
+        let ended = match select(run, Box::pin(keep(&self.queue, &*self.clock, &mut leased))).await {
             Either::Left((outcome, _)) => Some(outcome),
             Either::Right(_) => None,
         };

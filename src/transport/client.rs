@@ -290,8 +290,8 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 }
 
 const CONNECT: Duration = Duration::from_secs(15);
-const IDLE: Duration = Duration::from_secs(60);
-const POOLED: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
+const POOLED: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

@@ -48,7 +48,7 @@ pub struct SendRules {
 
 impl Default for SendRules {
     fn default() -> Self {
-        Self { total: Duration::from_secs(120), max_body: 32 << 20 }
+        Self { total: Duration::from_mins(2), max_body: 32 << 20 }
     }
 }
 

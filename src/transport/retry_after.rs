@@ -39,7 +39,7 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 #[cfg(test)]
 mod tests {

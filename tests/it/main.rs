@@ -5,6 +5,18 @@
     clippy::indexing_slicing,
     reason = "all of this is tests, but clippy takes only the test functions for such, not what they call"
 )]
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::needless_for_each,
+    clippy::print_stdout,
+    clippy::similar_names,
+    clippy::struct_excessive_bools,
+    clippy::too_many_lines,
+    clippy::unused_self,
+    reason = "tests tell stories: long, with real time, an environment and output of their own"
+)]
 
 mod architecture;
 mod caldav;

@@ -9,7 +9,7 @@ use lineartime::vault::Secret;
 
 use crate::world::{Manners, Tags, Trouble, Upstream, World, event, value_of};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Twelve events upstream, all read.
 async fn a_dozen() -> World {
@@ -76,7 +76,7 @@ async fn killed_mid_sync_does_not_delete_both_sides() {
         }
         world.restart().await;
         world.sync().await;
-        world.pass(Duration::from_secs(120)).await;
+        world.pass(Duration::from_mins(2)).await;
         let expected = ["E0", "E1", "E2", "E3", "E4", "E7", "E8"];
         assert_eq!(world.summaries(&world.unified()).await, expected, "killed after {steps}");
         let mut there = world.summaries_at("a", "work");
@@ -439,7 +439,7 @@ async fn an_hour_without_upstream_queues_writes_and_drains_them() {
     world.net.trouble(|_| Some(Trouble::Refused));
     for n in 0..5 {
         world.put(&world.unified(), &format!("{n}.ics"), event(&format!("u{n}"), &format!("E{n}"), "")).await.unwrap();
-        world.pass(Duration::from_secs(720)).await;
+        world.pass(Duration::from_mins(12)).await;
     }
     let status = world.engine().status(None).await.unwrap();
     assert_eq!((status.accounts[0].state, status.queue), (Health::Down, 5));

@@ -28,6 +28,7 @@ fn only_traits_of_calendars_can_be_set() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn an_answer_with_gaps_is_the_ordinary_one() {
     use crate::caldav::resource::{Facts, Subject};
     use crate::calendar::{Author, Calendars, Conditions, Limits};

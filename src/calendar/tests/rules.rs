@@ -424,7 +424,7 @@ async fn the_trash_is_emptied_by_age() {
     house.put("local", "a.ics", event("u1", "x")).await.unwrap();
     house.delete("local", "a.ics").await.unwrap();
     let deleted = house.calendars.clock.now();
-    house.clock.advance(std::time::Duration::from_secs(60));
+    house.clock.advance(std::time::Duration::from_mins(1));
     assert_eq!(house.calendars.purge(&house.user, deleted).await.unwrap(), 0);
     assert_eq!(house.calendars.purge(&house.user, house.calendars.clock.now()).await.unwrap(), 1);
     assert!(house.calendars.history(&house.user, "u1").await.unwrap().is_empty());
@@ -438,7 +438,7 @@ async fn what_a_provider_must_still_be_told_is_not_purged() {
     let source = house.attach("a", Mirror::TwoWay).await;
     house.put("s-a", "a.ics", event("u1", "x")).await.unwrap();
     house.delete("s-a", "a.ics").await.unwrap();
-    house.clock.advance(std::time::Duration::from_secs(60));
+    house.clock.advance(std::time::Duration::from_mins(1));
     let now = house.calendars.clock.now();
     assert_eq!(house.calendars.purge(&house.user, now).await.unwrap(), 0);
     house.forget_intents(&source).await;

@@ -236,7 +236,7 @@ async fn what_was_compacted_away_makes_old_tokens_unknown_and_no_others() {
     house.put("local", "a.ics", event("u1", "x")).await.unwrap();
     let old = house.calendars.token(&id).await.unwrap();
     house.put("local", "b.ics", event("u2", "x")).await.unwrap();
-    house.clock.advance(std::time::Duration::from_secs(60));
+    house.clock.advance(std::time::Duration::from_mins(1));
     let then = house.calendars.clock.now();
     let young = house.calendars.token(&id).await.unwrap();
     house.put("local", "c.ics", event("u3", "x")).await.unwrap();
@@ -245,7 +245,7 @@ async fn what_was_compacted_away_makes_old_tokens_unknown_and_no_others() {
     assert!(matches!(gone, Err(ChangesError::UnknownToken)));
     let changes = house.calendars.changes(&id, Some(&young), 10).await.unwrap();
     assert_eq!(changes.changed.len(), 1);
-    house.clock.advance(std::time::Duration::from_secs(60));
+    house.clock.advance(std::time::Duration::from_mins(1));
     house.calendars.compact(&id, house.calendars.clock.now()).await.unwrap();
     assert!(matches!(house.calendars.changes(&id, Some(&young), 10).await, Err(ChangesError::UnknownToken)));
     let now = house.calendars.token(&id).await.unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use jiff::Timestamp;
 
-use super::request::precondition;
+use super::request::{is_cut, precondition};
 use super::session::Reply;
 use crate::provider::Fault;
 use crate::transport::TransportError;
@@ -38,6 +38,8 @@ pub(super) fn fault(reply: &Reply, aim: Aim, now: Timestamp) -> Fault {
             Aim::Calendar => Fault::CalendarGone,
             Aim::Object => Fault::Gone,
         },
+        // The reason was cut off on its way: nothing final may be concluded.
+        409 if is_cut(reply) => Fault::Garbled(words(reply)),
         412 => Fault::Changed,
         423 | 429 => Fault::Throttled(pause),
         503 if pause.is_some() => Fault::Throttled(pause),
@@ -74,7 +76,7 @@ fn words(reply: &Reply) -> String {
     }
 }
 
-const FULL: Duration = Duration::from_secs(3600);
+const FULL: Duration = Duration::from_hours(1);
 
 #[cfg(test)]
 mod tests {
@@ -100,7 +102,7 @@ mod tests {
     fn every_status_has_its_fault() {
         use std::mem::discriminant;
         let word = String::new;
-        let pause = Some(Duration::from_secs(120));
+        let pause = Some(Duration::from_mins(2));
         let max_size = r#"<error xmlns="DAV:"><max-resource-size xmlns="urn:ietf:params:xml:ns:caldav"/></error>"#;
         let need = r#"<error xmlns="DAV:"><need-privileges/></error>"#;
         let table: &[(u16, &'static str, Aim, Fault)] = &[

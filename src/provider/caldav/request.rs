@@ -230,6 +230,12 @@ pub(super) fn uid_conflict(reply: &Reply) -> Option<Holder> {
     Some(url.map_or(Holder::Unknown, Holder::Known))
 }
 
+/// Whether the body begins as XML and does not end as such.
+pub(super) fn is_cut(reply: &Reply) -> bool {
+    let is_xml = reply.body.trim_ascii_start().starts_with(b"<?xml");
+    is_xml && reply.body.len() <= ERROR_BODY && Element::parse(&reply.body, Limits::ANSWER).is_err()
+}
+
 fn error_of(reply: &Reply) -> Option<Element> {
     if reply.body.len() > ERROR_BODY {
         return None;

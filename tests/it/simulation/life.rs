@@ -14,7 +14,7 @@ use crate::world::{Manners, Tags, Trouble, Upstream, World, event, value_of};
 
 pub const ACCOUNTS: [&str; 2] = ["a", "b"];
 /// Healing: longer than every pause that anything takes.
-const HEALING: Duration = Duration::from_secs(6 * 3600);
+const HEALING: Duration = Duration::from_hours(6);
 
 /// Dice.
 #[derive(Debug)]

@@ -225,7 +225,7 @@ impl World {
         let end = self.clock.monotonic() + time;
         self.idle().await;
         while self.clock.monotonic() < end {
-            let left = end - self.clock.monotonic();
+            let left = end.checked_sub(self.clock.monotonic()).unwrap();
             let next = self.clock.until_next().map_or(left, |next| next.max(Duration::from_millis(1)).min(left));
             self.clock.advance(next);
             self.idle().await;

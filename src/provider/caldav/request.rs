@@ -230,10 +230,10 @@ pub(super) fn uid_conflict(reply: &Reply) -> Option<Holder> {
     Some(url.map_or(Holder::Unknown, Holder::Known))
 }
 
-/// Whether the body begins as XML and does not end as such.
+/// Whether the body begins as a WebDAV error and does not end as one.
 pub(super) fn is_cut(reply: &Reply) -> bool {
-    let is_xml = reply.body.trim_ascii_start().starts_with(b"<?xml");
-    is_xml && reply.body.len() <= ERROR_BODY && Element::parse(&reply.body, Limits::ANSWER).is_err()
+    let speaks_dav = reply.body.starts_with(b"<") && reply.body.windows(4).any(|part| part == b"DAV:");
+    speaks_dav && reply.body.len() <= ERROR_BODY && Element::parse(&reply.body, Limits::ANSWER).is_err()
 }
 
 fn error_of(reply: &Reply) -> Option<Element> {

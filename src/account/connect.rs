@@ -5,17 +5,15 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::record::{
     ACCOUNT_OWNERS, ACCOUNTS, AccountRow, LABEL, LABELS, Labelled, OWNER, Owner, RECORD, delete_source, put_new_source,
 };
-use super::{Account, AccountError, AccountState, Accounts, ProviderKind, Source};
+use super::{Account, AccountError, AccountState, Accounts, Invitations, ProviderKind, Source};
 use crate::id::{AccountId, SourceId, UserId};
-use crate::provider::caldav::{CalDav, Login};
-use crate::provider::{Fault, Provider, RemoteCalendar};
+use crate::provider::caldav::CalDav;
+use crate::provider::{Provider, RemoteCalendar};
 use crate::store::Batch;
-use crate::vault::Secret;
+use crate::vault::{Sealed, Secret};
 
 /// What a person gives to connect a CalDAV account.
 #[derive(Clone, Debug)]
@@ -34,8 +32,8 @@ impl Accounts {
     /// Connects a CalDAV account: finds its calendars, seals the password, makes a source of each calendar.
     pub async fn add_caldav(&self, user: &UserId, new: NewCalDav) -> Result<Account, AccountError> {
         let mine = self.list(user).await?;
-        let label = free_label(&mine, &new)?;
-        let login = login(&new.username, &new.password)?;
+        let label = free_label(&mine, new.label.as_deref(), &new.address)?;
+        let login = super::registry::login(&new.username, &new.password)?;
         let (provider, calendars) = CalDav::discover(&new.address, login, &self.means).await?;
         let kind = ProviderKind::CalDav {
             given: new.address.trim().to_owned(),
@@ -45,17 +43,33 @@ impl Accounts {
         if let Some(twin) = mine.iter().find(|other| same_login(&other.provider, &kind)) {
             return Err(AccountError::AlreadyConnected(twin.label.clone()));
         }
-        let account = Account {
+        let account = self.new_account(user, label, kind);
+        self.store_and_attach(account, &new.password, &calendars, Arc::new(provider)).await
+    }
+
+    pub(super) fn new_account(&self, user: &UserId, label: String, provider: ProviderKind) -> Account {
+        Account {
             id: AccountId::random(self.means.entropy.as_ref()),
             user: user.clone(),
             label,
-            provider: kind,
+            provider,
             state: AccountState::Active,
             created: self.means.clock.now(),
-        };
-        let sources = self.store_new(&account, &new.password, &calendars).await?;
-        self.connected().insert(account.id.clone(), Arc::new(provider));
-        for (source, calendar) in sources.iter().zip(&calendars) {
+            invitations: Invitations::default(),
+        }
+    }
+
+    /// Stores an account whose provider has answered, with a source of each calendar.
+    pub(super) async fn store_and_attach(
+        &self,
+        account: Account,
+        secret: &Secret,
+        calendars: &[RemoteCalendar],
+        provider: Arc<dyn Provider>,
+    ) -> Result<Account, AccountError> {
+        let sources = self.store_new(&account, secret, calendars).await?;
+        self.connected().insert(account.id.clone(), provider);
+        for (source, calendar) in sources.iter().zip(calendars) {
             self.attach(source, calendar).await?;
         }
         tracing::info!(account.id = %account.id, sources = sources.len(), "account connected");
@@ -65,7 +79,7 @@ impl Accounts {
     /// The accounts of a person, oldest first.
     pub async fn list(&self, user: &UserId) -> Result<Vec<Account>, AccountError> {
         let range = ACCOUNTS.range(&(RECORD, user.clone()));
-        let rows = ACCOUNTS.scan(&*self.store, range, usize::MAX).await?;
+        let rows = ACCOUNTS.scan(&*self.rows.store, range, usize::MAX).await?;
         let mut accounts: Vec<Account> = rows.into_iter().map(|(_, row)| row.account).collect();
         accounts.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         Ok(accounts)
@@ -73,28 +87,22 @@ impl Accounts {
 
     /// The accounts of everybody.
     pub async fn all(&self) -> Result<Vec<Account>, AccountError> {
-        let rows = ACCOUNTS.scan(&*self.store, ACCOUNTS.range(&RECORD), usize::MAX).await?;
+        let rows = ACCOUNTS.scan(&*self.rows.store, ACCOUNTS.range(&RECORD), usize::MAX).await?;
         Ok(rows.into_iter().map(|(_, row)| row.account).collect())
     }
 
     /// One account.
     pub async fn account(&self, id: &AccountId) -> Result<Account, AccountError> {
-        Ok(self.row(id).await?.account)
+        Ok(self.rows.row(id).await?.account)
     }
 
-    /// Its provider, signed in with the stored password. Built once, until the account changes.
+    /// Its provider, signed in with the stored secret. Built once, until the account changes.
     pub async fn provider(&self, id: &AccountId) -> Result<Arc<dyn Provider>, AccountError> {
-        Ok(self.caldav(id).await?)
-    }
-
-    pub(super) async fn caldav(&self, id: &AccountId) -> Result<Arc<CalDav>, AccountError> {
         if let Some(known) = self.connected().get(id) {
             return Ok(known.clone());
         }
-        let row = self.row(id).await?;
-        let password = self.unseal(&row)?;
-        let ProviderKind::CalDav { given, username, homes } = &row.account.provider;
-        let provider = Arc::new(CalDav::known(given, homes, login(username, &password)?, &self.means));
+        let row = self.rows.row(id).await?;
+        let provider = self.build(&row)?;
         // Whoever was faster wins, so that an account has one budget of requests.
         Ok(self.connected().entry(id.clone()).or_insert(provider).clone())
     }
@@ -112,32 +120,54 @@ impl Accounts {
     /// Notes that the provider refuses the credentials. An account that a person has paused stays so.
     pub async fn needs_sign_in(&self, id: &AccountId, why: &str) -> Result<Account, AccountError> {
         let state = AccountState::NeedsSignIn { why: why.to_owned() };
-        self.change(id, |row| {
-            if row.account.state != AccountState::Paused {
-                row.account.state = state.clone();
-            }
-        })
-        .await
+        self.rows
+            .change(id, |row| {
+                if row.account.state != AccountState::Paused {
+                    row.account.state = state.clone();
+                }
+            })
+            .await
     }
 
     /// Takes a new password, once the provider has accepted it, and the work up again.
     pub async fn sign_in(&self, id: &AccountId, password: &Secret) -> Result<Account, AccountError> {
-        let row = self.row(id).await?;
-        let ProviderKind::CalDav { given, username, homes } = &row.account.provider;
-        let provider = CalDav::known(given, homes, login(username, password)?, &self.means);
+        let row = self.rows.row(id).await?;
+        let sealed = self.rows.seal(&row.account, password);
+        let mut tried = row.clone();
+        tried.secret = sealed.clone();
+        if !matches!(row.account.provider, ProviderKind::CalDav { .. } | ProviderKind::ICloud { .. }) {
+            return Err(AccountError::OtherSignIn("its provider's own page"));
+        }
+        let provider = self.build(&tried)?;
         provider.calendars().await?;
-        let sealed = self.seal(&row.account, password);
+        self.take_secret(id, &sealed, provider).await
+    }
+
+    /// Takes a secret that was tried, and the work up again.
+    pub(super) async fn take_secret(
+        &self,
+        id: &AccountId,
+        sealed: &Sealed,
+        provider: Arc<dyn Provider>,
+    ) -> Result<Account, AccountError> {
         let account = self
+            .rows
             .change(id, |row| {
-                row.password = sealed.clone();
+                row.secret = sealed.clone();
                 row.account.state = AccountState::Active;
             })
             .await?;
-        self.connected().insert(id.clone(), Arc::new(provider));
+        self.connected().insert(id.clone(), provider);
         Ok(account)
     }
 
-    /// Forgets an account with its sources and their collections. Nothing of this goes to the provider.
+    /// When attendees may be told of changes to this account's events.
+    pub async fn set_invitations(&self, id: &AccountId, invitations: Invitations) -> Result<Account, AccountError> {
+        self.rows.change(id, |row| row.account.invitations = invitations).await
+    }
+
+    /// Forgets an account with its sources and their collections. Its events stay at the provider; tokens are revoked
+    /// there.
     pub async fn remove(&self, id: &AccountId) -> Result<(), AccountError> {
         // Paused first, so that no work starts on what is being taken apart.
         let account = self.pause(id).await?;
@@ -152,13 +182,15 @@ impl Accounts {
         ACCOUNTS.delete(&mut batch, &AccountRow::key(&account));
         ACCOUNT_OWNERS.delete(&mut batch, &(OWNER, account.id.clone()));
         LABELS.delete(&mut batch, &(LABEL, account.user.clone(), account.label.clone()));
-        self.store.commit(batch).await?;
+        let row = self.rows.row(id).await?;
+        self.rows.store.commit(batch).await?;
         self.connected().remove(id);
+        self.revoke(&row).await;
         Ok(())
     }
 
     async fn set_state(&self, id: &AccountId, state: AccountState) -> Result<Account, AccountError> {
-        let account = self.change(id, |row| row.account.state = state.clone()).await?;
+        let account = self.rows.change(id, |row| row.account.state = state.clone()).await?;
         self.connected().remove(id);
         Ok(account)
     }
@@ -166,10 +198,10 @@ impl Accounts {
     async fn store_new(
         &self,
         account: &Account,
-        password: &Secret,
+        secret: &Secret,
         calendars: &[RemoteCalendar],
     ) -> Result<Vec<Source>, AccountError> {
-        let row = AccountRow { account: account.clone(), password: self.seal(account, password) };
+        let row = AccountRow { account: account.clone(), secret: self.rows.seal(account, secret) };
         let label = (LABEL, account.user.clone(), account.label.clone());
         let sources: Vec<Source> = calendars.iter().map(|calendar| self.new_source(account, calendar)).collect();
         let mut batch = Batch::new();
@@ -181,7 +213,7 @@ impl Accounts {
         for source in &sources {
             put_new_source(&mut batch, source);
         }
-        match self.store.commit(batch).await.map_err(AccountError::from) {
+        match self.rows.store.commit(batch).await.map_err(AccountError::from) {
             Ok(_) => Ok(sources),
             // The id is random: what was taken meanwhile is the label.
             Err(AccountError::Stale) => Err(AccountError::LabelTaken(account.label.clone())),
@@ -202,35 +234,39 @@ impl Accounts {
             read_only: calendar.read_only,
             missing: false,
             absences: 0,
+            details: calendar.details.clone(),
         }
     }
 }
 
-fn login(username: &str, password: &Secret) -> Result<Login, AccountError> {
-    let text = password.expose_str().filter(|text| !text.chars().any(char::is_control));
-    let text = text.ok_or_else(|| Fault::Unauthorized("the password is not text".to_owned()))?;
-    Ok(Login { username: username.to_owned(), password: Zeroizing::new(text.to_owned()) })
-}
-
 /// The label wished for, which must be free, or one made of the address.
-fn free_label(mine: &[Account], new: &NewCalDav) -> Result<String, AccountError> {
+pub(super) fn free_label(mine: &[Account], wished: Option<&str>, address: &str) -> Result<String, AccountError> {
     let is_taken = |label: &str| mine.iter().any(|account| account.label == label);
-    if let Some(label) = &new.label {
+    if let Some(label) = wished {
         let label = label.trim();
         if label.is_empty() || label.chars().count() > 100 || label.chars().any(char::is_control) {
             return Err(AccountError::BadLabel);
         }
         return if is_taken(label) { Err(AccountError::LabelTaken(label.to_owned())) } else { Ok(label.to_owned()) };
     }
-    let address = new.address.trim();
+    let address = address.trim();
     let host = address.split_once("://").map_or(address, |(_, rest)| rest);
     let base: String = host.split(['/', '?', '#']).next().unwrap_or(host).chars().take(90).collect();
     let mut labels = (1..).map(|n| if n == 1 { base.clone() } else { format!("{base} {n}") });
     labels.find(|label| !is_taken(label)).ok_or(AccountError::BadLabel)
 }
 
-fn same_login(a: &ProviderKind, b: &ProviderKind) -> bool {
-    let ProviderKind::CalDav { username: name_a, homes: homes_a, .. } = a;
-    let ProviderKind::CalDav { username: name_b, homes: homes_b, .. } = b;
-    name_a == name_b && homes_a.iter().any(|home| homes_b.contains(home))
+/// Whether two accounts are one login.
+pub(super) fn same_login(a: &ProviderKind, b: &ProviderKind) -> bool {
+    use ProviderKind::{CalDav, Google, ICloud, Ics, Microsoft};
+    match (a, b) {
+        (CalDav { username: a, homes: at, .. }, CalDav { username: b, homes, .. }) => {
+            a == b && at.iter().any(|home| homes.contains(home))
+        }
+        (Google { email: a }, Google { email: b })
+        | (Microsoft { email: a, .. }, Microsoft { email: b, .. })
+        | (ICloud { username: a, .. }, ICloud { username: b, .. }) => a.eq_ignore_ascii_case(b),
+        (Ics { url: a }, Ics { url: b }) => a == b,
+        _ => false,
+    }
 }

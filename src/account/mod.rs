@@ -1,8 +1,9 @@
 //! The logins that people have connected, and the remote calendars (sources) behind them.
 //!
 //! An [`Account`] is one login at one provider; each of its calendars is a [`Source`], and each source has a
-//! collection of its own in the calendar floor. Passwords are sealed under the record's own key, so a sealed
-//! password moved to another record opens nowhere.
+//! collection of its own in the calendar floor. Passwords and tokens are sealed under the record's own key, so one that
+//! was moved to another record opens nowhere. `registry` knows which kind of account is which provider; `oauth` signs in
+//! where no password does.
 //!
 //! Invariant: an account is stored only after its provider was found and answered; a source disappears only
 //! by a person's hand, a provider that stops naming it makes it `missing`.
@@ -12,43 +13,59 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::oauth::SignInError;
+use self::record::Rows;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendars, PutError};
 use crate::id::{AccountId, CollectionName, SourceId, UserId};
+use crate::provider::caldav::DiscoverError;
 pub use crate::provider::caldav::Means;
-use crate::provider::caldav::{CalDav, DiscoverError};
-use crate::provider::{Fault, RemoteId};
+use crate::provider::{CalendarDetails, Fault, Provider, RemoteId};
 use crate::store::{CommitError, Store, StoreError};
 use crate::vault::{KeyRing, VaultError};
 
 mod connect;
+pub mod oauth;
 mod record;
+mod registry;
 mod reseal;
 mod source;
 
 pub use connect::NewCalDav;
+pub use registry::{GoogleService, MicrosoftService, Services};
 pub use reseal::Resealed;
 pub use source::Refreshed;
 
 /// All accounts of all users.
 pub struct Accounts {
-    store: Arc<dyn Store>,
-    keys: Mutex<Arc<KeyRing>>,
+    rows: Arc<Rows>,
     calendars: Arc<Calendars>,
     means: Means,
-    /// Providers that were built, with the password unsealed, until their account changes.
-    connected: Mutex<HashMap<AccountId, Arc<CalDav>>>,
+    services: Services,
+    /// Providers that were built, with the secret unsealed, until their account changes.
+    connected: Mutex<HashMap<AccountId, Arc<dyn Provider>>>,
+    devices: oauth::Devices,
 }
 
 impl Accounts {
-    /// The accounts in `store`, whose passwords are sealed under `keys`.
+    /// The accounts in `store`, whose secrets are sealed under `keys`.
     pub fn new(store: Arc<dyn Store>, keys: Arc<KeyRing>, calendars: Arc<Calendars>, means: Means) -> Self {
-        Self { store, keys: Mutex::new(keys), calendars, means, connected: Mutex::default() }
+        let rows = Arc::new(Rows::new(store, means.entropy.clone(), keys));
+        let services = Services::default();
+        Self { rows, calendars, means, services, connected: Mutex::default(), devices: oauth::Devices::default() }
     }
 
-    fn connected(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<CalDav>>> {
+    /// The same with the services that the configuration names.
+    #[must_use]
+    pub fn with_services(mut self, services: Services) -> Self {
+        self.services = services;
+        self
+    }
+
+    fn connected(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<dyn Provider>>> {
         self.connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,8 +97,17 @@ pub enum AccountError {
     /// There is no such account or source.
     #[error("there is no such account")]
     NotFound,
-    /// The stored password can't be opened.
-    #[error("the stored password can't be opened: {0}")]
+    /// The sign-in at the provider came to nothing.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    /// The configuration lacks what this kind of account needs.
+    #[error("{0}")]
+    NotConfigured(&'static str),
+    /// The account signs in another way.
+    #[error("this account signs in with {0}")]
+    OtherSignIn(&'static str),
+    /// The stored password or token can't be opened.
+    #[error("the stored password or token can't be opened: {0}")]
     Vault(#[from] VaultError),
     /// The calendar of a source could not be made or removed.
     #[error(transparent)]
@@ -118,6 +144,21 @@ pub struct Account {
     pub state: AccountState,
     /// When it was connected.
     pub created: Timestamp,
+    /// When attendees may be told of changes.
+    pub invitations: Invitations,
+}
+
+/// When a provider may tell attendees of a change that is written to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Invitations {
+    /// When a person changed what attendees must know, and their program does not ask for silence.
+    #[default]
+    AsAsked,
+    /// When a person changed what attendees must know, whatever their program asks for.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// Which kind of provider an account is at.
@@ -132,6 +173,30 @@ pub enum ProviderKind {
         /// The calendar homes found there.
         homes: Vec<String>,
     },
+    /// Google Calendar, by OAuth.
+    Google {
+        /// The account's address.
+        email: String,
+    },
+    /// Microsoft 365 or Outlook.com, by OAuth.
+    Microsoft {
+        /// The account's address.
+        email: String,
+        /// The tenant that it signs in at.
+        tenant: String,
+    },
+    /// An iCalendar feed, read only.
+    Ics {
+        /// Where it is. A secret, since it often is the only key to the feed.
+        url: String,
+    },
+    /// iCloud, by an app-specific password.
+    ICloud {
+        /// The Apple account's address.
+        username: String,
+        /// The calendar homes found there.
+        homes: Vec<String>,
+    },
 }
 
 impl ProviderKind {
@@ -139,6 +204,19 @@ impl ProviderKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::CalDav { .. } => "caldav",
+            Self::Google { .. } => "google",
+            Self::Microsoft { .. } => "microsoft",
+            Self::Ics { .. } => "ics",
+            Self::ICloud { .. } => "icloud",
+        }
+    }
+
+    /// The login name or address, where there is one.
+    pub fn username(&self) -> Option<&str> {
+        match self {
+            Self::CalDav { username, .. } | Self::ICloud { username, .. } => Some(username),
+            Self::Google { email } | Self::Microsoft { email, .. } => Some(email),
+            Self::Ics { .. } => None,
         }
     }
 }
@@ -180,6 +258,8 @@ pub struct Source {
     pub missing: bool,
     /// How often in a row the list has not named it.
     pub absences: u8,
+    /// What else the provider says of it.
+    pub details: CalendarDetails,
 }
 
 #[cfg(test)]

@@ -2,28 +2,85 @@
 //!
 //! Each kind has two sorts of rows in its table: the record under its owner, so that a person's things lie together,
 //! and the owner under the id, so that an id alone finds them. They are written and removed in the same commit.
-//! A password is sealed with the key of its own row as additional data.
+//! What signs in (a password, or tokens) is sealed with the key of its own row as additional data.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Account, AccountError, Accounts, Source};
-use crate::id::{AccountId, SourceId, UserId};
-use crate::store::{Batch, Record, Table, tables};
-use crate::vault::{Sealed, Secret};
+use super::{Account, AccountError, AccountState, Invitations, ProviderKind, Source};
+use crate::entropy::Entropy;
+use crate::id::{AccountId, CollectionName, SourceId, UserId};
+use crate::provider::{CalendarDetails, RemoteId};
+use crate::store::{Batch, Record, Store, Table, tables};
+use crate::vault::{KeyRing, Sealed, Secret};
 
-/// An account with its password.
+/// An account with what it signs in with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct AccountRow {
     pub(super) account: Account,
-    pub(super) password: Sealed,
+    /// A password as it is, tokens as [`super::oauth::TokenSet`] writes them; which of the two the kind tells.
+    pub(super) secret: Sealed,
 }
 
 impl Record for AccountRow {
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
+
+    /// Format 1 had no choice about invitations.
+    fn upgrade(format: u8, body: &[u8]) -> Option<Self> {
+        let old: FirstAccountRow = (format == 1).then(|| postcard::from_bytes(body).ok()).flatten()?;
+        let FirstAccount { id, user, label, provider, state, created } = old.account;
+        let invitations = Invitations::default();
+        let account = Account { id, user, label, provider, state, created, invitations };
+        Some(Self { account, secret: old.password })
+    }
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct FirstAccountRow {
+    account: FirstAccount,
+    password: Sealed,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct FirstAccount {
+    id: AccountId,
+    user: UserId,
+    label: String,
+    provider: ProviderKind,
+    state: AccountState,
+    created: Timestamp,
 }
 
 impl Record for Source {
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
+
+    /// Format 1 knew nothing beyond name, colour and rights.
+    fn upgrade(format: u8, body: &[u8]) -> Option<Self> {
+        let old: FirstSource = (format == 1).then(|| postcard::from_bytes(body).ok()).flatten()?;
+        let FirstSource { id, account, user, remote, name, color, read_only, collection, missing, absences } = old;
+        let details = CalendarDetails::default();
+        Some(Self { id, account, user, remote, name, color, read_only, collection, missing, absences, details })
+    }
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct FirstSource {
+    id: SourceId,
+    account: AccountId,
+    user: UserId,
+    remote: RemoteId,
+    name: String,
+    color: Option<String>,
+    read_only: bool,
+    collection: CollectionName,
+    missing: bool,
+    absences: u8,
 }
 
 /// Whose a record is.
@@ -79,20 +136,53 @@ impl AccountRow {
     }
 }
 
-impl Accounts {
-    pub(super) fn seal(&self, account: &Account, password: &Secret) -> Sealed {
+/// The rows of accounts, and the keys that their secrets are sealed under. Shared with whoever keeps tokens fresh.
+pub(super) struct Rows {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    keys: Mutex<Arc<KeyRing>>,
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rows(..)")
+    }
+}
+
+impl Rows {
+    pub(super) fn new(store: Arc<dyn Store>, entropy: Arc<dyn Entropy>, keys: Arc<KeyRing>) -> Self {
+        Self { store, entropy, keys: Mutex::new(keys) }
+    }
+
+    pub(super) fn keys(&self) -> Arc<KeyRing> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn replace_keys(&self, replace: impl FnOnce(&Arc<KeyRing>) -> Option<KeyRing>) -> Arc<KeyRing> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(new) = replace(&keys) {
+            *keys = Arc::new(new);
+        }
+        keys.clone()
+    }
+
+    pub(super) fn seal(&self, account: &Account, secret: &Secret) -> Sealed {
         let record = ACCOUNTS.key(&AccountRow::key(account));
-        self.keys().seal(self.means.entropy.as_ref(), record.as_bytes(), password)
+        self.keys().seal(self.entropy.as_ref(), record.as_bytes(), secret)
     }
 
     pub(super) fn unseal(&self, row: &AccountRow) -> Result<Secret, AccountError> {
         let record = ACCOUNTS.key(&AccountRow::key(&row.account));
-        Ok(self.keys().open(record.as_bytes(), &row.password)?)
+        Ok(self.keys().open(record.as_bytes(), &row.secret)?)
     }
 
     pub(super) async fn row(&self, id: &AccountId) -> Result<AccountRow, AccountError> {
+        Ok(self.row_as_stored(id).await?.0)
+    }
+
+    async fn row_as_stored(&self, id: &AccountId) -> Result<(AccountRow, bytes::Bytes), AccountError> {
         let owner = ACCOUNT_OWNERS.get(&*self.store, &(OWNER, id.clone())).await?.ok_or(AccountError::NotFound)?;
-        let row = ACCOUNTS.get(&*self.store, &(RECORD, owner.0, id.clone())).await?;
+        let row = ACCOUNTS.get_as_stored(&*self.store, &(RECORD, owner.0, id.clone())).await?;
         row.ok_or(AccountError::NotFound)
     }
 
@@ -103,7 +193,7 @@ impl Accounts {
         change: impl Fn(&mut AccountRow) + Send + Sync,
     ) -> Result<Account, AccountError> {
         for _ in 0..ATTEMPTS {
-            let old = self.row(id).await?;
+            let (old, stored) = self.row_as_stored(id).await?;
             let mut row = old.clone();
             change(&mut row);
             if row == old {
@@ -111,7 +201,7 @@ impl Accounts {
             }
             let key = AccountRow::key(&old.account);
             let mut batch = Batch::new();
-            ACCOUNTS.expect(&mut batch, &key, &old);
+            ACCOUNTS.expect_bytes(&mut batch, &key, Some(stored));
             ACCOUNTS.put(&mut batch, &key, &row);
             match self.store.commit(batch).await.map_err(AccountError::from) {
                 Ok(_) => return Ok(row.account),
@@ -146,3 +236,45 @@ fn remote_key(source: &Source) -> (u8, AccountId, String) {
 }
 
 const ATTEMPTS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first<T: Serialize>(row: &T) -> Vec<u8> {
+        postcard::to_extend(row, vec![1]).unwrap()
+    }
+
+    #[test]
+    fn rows_of_the_first_release_are_read() {
+        let provider = ProviderKind::CalDav { given: "g".into(), username: "u".into(), homes: vec!["h".into()] };
+        let account = FirstAccount {
+            id: "a-x1".parse().unwrap(),
+            user: UserId::parse("ana").unwrap(),
+            label: "l".into(),
+            provider: provider.clone(),
+            state: AccountState::Paused,
+            created: Timestamp::UNIX_EPOCH,
+        };
+        let sealed = Sealed::from_bytes(vec![1, 2, 3]);
+        let row = ACCOUNTS.decode(&first(&FirstAccountRow { account, password: sealed.clone() })).unwrap();
+        assert_eq!((row.account.provider, row.secret), (provider, sealed));
+        assert_eq!(row.account.state, AccountState::Paused);
+        let id: SourceId = "s-y2".parse().unwrap();
+        let source = FirstSource {
+            collection: id.collection(),
+            id,
+            account: "a-x1".parse().unwrap(),
+            user: UserId::parse("ana").unwrap(),
+            remote: RemoteId::new("/work/"),
+            name: "Work".into(),
+            color: None,
+            read_only: true,
+            missing: false,
+            absences: 1,
+        };
+        let read = SOURCES.decode(&first(&source)).unwrap();
+        assert_eq!((read.name.as_str(), read.read_only, read.absences), ("Work", true, 1));
+        assert_eq!(read.details, CalendarDetails::default());
+    }
+}

@@ -1,6 +1,6 @@
-//! Sealing the passwords again, under another master key.
+//! Sealing passwords and tokens again, under another master key.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::record::{ACCOUNTS, AccountRow, RECORD};
 use super::{AccountError, Accounts};
@@ -16,24 +16,17 @@ pub struct Resealed {
 }
 
 impl Accounts {
-    pub(super) fn keys(&self) -> Arc<KeyRing> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Seals with `new` from now on; what was sealed before still opens.
     pub fn seal_with(&self, new: &MasterKey) -> Arc<KeyRing> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.active() != new.id() {
-            *keys = Arc::new(KeyRing::clone(&keys).with_new_key(new));
-        }
-        keys.clone()
+        let newer = |keys: &Arc<KeyRing>| (keys.active() != new.id()).then(|| KeyRing::clone(keys).with_new_key(new));
+        self.rows.replace_keys(newer)
     }
 
     /// Seals every password under the newest key, one commit each.
     pub async fn reseal(&self) -> Result<Resealed, AccountError> {
-        let (keys, mut done) = (self.keys(), Resealed::default());
-        for (_, row) in ACCOUNTS.scan(&*self.store, ACCOUNTS.range(&RECORD), usize::MAX).await? {
-            if !keys.is_stale(&row.password) {
+        let (keys, mut done) = (self.rows.keys(), Resealed::default());
+        for (_, row) in ACCOUNTS.scan(&*self.rows.store, ACCOUNTS.range(&RECORD), usize::MAX).await? {
+            if !keys.is_stale(&row.secret) {
                 continue;
             }
             match self.reseal_one(&row).await {
@@ -41,7 +34,7 @@ impl Accounts {
                 // Removed meanwhile.
                 Err(AccountError::NotFound) => {}
                 Err(AccountError::Vault(error)) => {
-                    tracing::warn!(account.id = %row.account.id, %error, "a password could not be sealed again");
+                    tracing::warn!(account.id = %row.account.id, %error, "a secret could not be sealed again");
                     done.unreadable += 1;
                 }
                 Err(error) => return Err(error),
@@ -51,14 +44,15 @@ impl Accounts {
     }
 
     async fn reseal_one(&self, row: &AccountRow) -> Result<(), AccountError> {
-        let sealed = self.seal(&row.account, &self.unseal(row)?);
-        self.change(&row.account.id, |now| {
-            // A new password came meanwhile, under the new key: that one stays.
-            if now.password == row.password {
-                now.password = sealed.clone();
-            }
-        })
-        .await?;
+        let sealed = self.rows.seal(&row.account, &self.rows.unseal(row)?);
+        self.rows
+            .change(&row.account.id, |now| {
+                // A new one came meanwhile, under the new key: that one stays.
+                if now.secret == row.secret {
+                    now.secret = sealed.clone();
+                }
+            })
+            .await?;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::record::{OWNER, RECORD, SOURCE_OWNERS, SOURCES, put_new_source};
 use super::{Account, AccountError, Accounts, ProviderKind, Source};
 use crate::calendar::{CollectionChange, Mirror, NewSourceCollection, SourceRef};
 use crate::id::{AccountId, CollectionId, SourceId, UserId};
-use crate::provider::{Provider, RemoteCalendar};
+use crate::provider::{CalendarDetails, RemoteCalendar};
 use crate::store::{Batch, CommitError};
 
 /// What a look at the provider's list has changed.
@@ -25,7 +25,7 @@ impl Accounts {
     /// The sources of a person, by id.
     pub async fn sources(&self, user: &UserId) -> Result<Vec<Source>, AccountError> {
         let range = SOURCES.range(&(RECORD, user.clone()));
-        Ok(SOURCES.scan(&*self.store, range, usize::MAX).await?.into_iter().map(|(_, source)| source).collect())
+        Ok(SOURCES.scan(&*self.rows.store, range, usize::MAX).await?.into_iter().map(|(_, source)| source).collect())
     }
 
     /// The sources of an account.
@@ -37,15 +37,15 @@ impl Accounts {
 
     /// One source.
     pub async fn source(&self, id: &SourceId) -> Result<Source, AccountError> {
-        let owner = SOURCE_OWNERS.get(&*self.store, &(OWNER, id.clone())).await?.ok_or(AccountError::NotFound)?;
-        let source = SOURCES.get(&*self.store, &(RECORD, owner.0, id.clone())).await?;
+        let owner = SOURCE_OWNERS.get(&*self.rows.store, &(OWNER, id.clone())).await?.ok_or(AccountError::NotFound)?;
+        let source = SOURCES.get(&*self.rows.store, &(RECORD, owner.0, id.clone())).await?;
         source.ok_or(AccountError::NotFound)
     }
 
     /// Looks at the provider's list: new calendars become sources, known ones take its names and rights.
     pub async fn refresh_sources(&self, id: &AccountId) -> Result<Refreshed, AccountError> {
         let account = self.account(id).await?;
-        let provider = self.caldav(id).await?;
+        let provider = self.provider(id).await?;
         let calendars = provider.calendars().await?;
         self.remember_homes(&account, provider.homes()).await?;
         let known = self.sources_of(&account).await?;
@@ -77,8 +77,9 @@ impl Accounts {
             color: calendar.color.clone(),
             description: calendar.description.clone(),
             components: calendar.components.clone(),
-            mirror: mirror(calendar.read_only),
-            unify: true,
+            mirror: mirror(calendar.read_only, &calendar.details),
+            // When somebody is busy is no event beside the events that say with what.
+            unify: !calendar.details.busy_only,
         };
         self.calendars.attach(new).await?;
         Ok(())
@@ -89,7 +90,7 @@ impl Accounts {
         let source = self.new_source(account, calendar);
         let mut batch = Batch::new();
         put_new_source(&mut batch, &source);
-        match self.store.commit(batch).await {
+        match self.rows.store.commit(batch).await {
             Ok(_) => {}
             Err(CommitError::Stale(_)) => return Ok(None),
             Err(CommitError::Store(error)) => return Err(error.into()),
@@ -106,6 +107,7 @@ impl Accounts {
         source.name.clone_from(&calendar.name);
         source.color.clone_from(&calendar.color);
         source.read_only = calendar.read_only;
+        source.details.clone_from(&calendar.details);
         source.missing = false;
         source.absences = 0;
         if source == *old {
@@ -127,8 +129,8 @@ impl Accounts {
         if shown.color == old.color {
             change.color = Some(new.color.clone());
         }
-        if shown.mirror == mirror(old.read_only) {
-            change.mirror = Some(mirror(new.read_only));
+        if shown.mirror == mirror(old.read_only, &old.details) {
+            change.mirror = Some(mirror(new.read_only, &new.details));
         }
         self.calendars.update(&id, change).await?;
         Ok(())
@@ -147,28 +149,43 @@ impl Accounts {
 
     async fn replace(&self, old: &Source, new: &Source) -> Result<(), AccountError> {
         let key = (RECORD, old.user.clone(), old.id.clone());
+        // What is stored may be of an older format than `old` would be written in.
+        let stored = SOURCES.get_as_stored(&*self.rows.store, &key).await?;
+        let Some((_, octets)) = stored.filter(|(now, _)| now == old) else { return Err(AccountError::Stale) };
         let mut batch = Batch::new();
-        SOURCES.expect(&mut batch, &key, old);
+        SOURCES.expect_bytes(&mut batch, &key, Some(octets));
         SOURCES.put(&mut batch, &key, new);
-        self.store.commit(batch).await?;
+        self.rows.store.commit(batch).await?;
         Ok(())
     }
 
     async fn remember_homes(&self, account: &Account, found: Vec<String>) -> Result<(), AccountError> {
-        let ProviderKind::CalDav { homes, .. } = &account.provider;
-        if *homes != found && !found.is_empty() {
-            self.change(&account.id, |row| {
-                let ProviderKind::CalDav { homes, .. } = &mut row.account.provider;
-                homes.clone_from(&found);
-            })
-            .await?;
+        let known = match &account.provider {
+            ProviderKind::CalDav { homes, .. } | ProviderKind::ICloud { homes, .. } => homes,
+            _ => return Ok(()),
+        };
+        if *known != found && !found.is_empty() {
+            self.rows
+                .change(&account.id, |row| {
+                    if let ProviderKind::CalDav { homes, .. } | ProviderKind::ICloud { homes, .. } =
+                        &mut row.account.provider
+                    {
+                        homes.clone_from(&found);
+                    }
+                })
+                .await?;
         }
         Ok(())
     }
 }
 
-fn mirror(read_only: bool) -> Mirror {
-    if read_only { Mirror::ReadOnly } else { Mirror::TwoWay }
+/// How a calendar is mirrored until a person says otherwise. One that they have hidden at the provider is not.
+fn mirror(read_only: bool, details: &CalendarDetails) -> Mirror {
+    match (details.hidden, read_only || details.busy_only) {
+        (true, _) => Mirror::Off,
+        (false, true) => Mirror::ReadOnly,
+        (false, false) => Mirror::TwoWay,
+    }
 }
 
 /// So many lists in a row must leave a source out.

@@ -147,11 +147,11 @@ async fn the_password_is_sealed_and_bound_to_its_record() {
             assert!(!value.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes()));
         }
     }
-    let row = world.accounts.row(&account.id).await.unwrap();
-    assert_eq!(world.accounts.unseal(&row).unwrap().expose_str(), Some(PASSWORD));
+    let row = world.accounts.rows.row(&account.id).await.unwrap();
+    assert_eq!(world.accounts.rows.unseal(&row).unwrap().expose_str(), Some(PASSWORD));
     let mut moved = row;
     moved.account.user = UserId::parse("eve").unwrap();
-    assert!(matches!(world.accounts.unseal(&moved), Err(AccountError::Vault(_))));
+    assert!(matches!(world.accounts.rows.unseal(&moved), Err(AccountError::Vault(_))));
     assert!(!format!("{:?}", world.accounts).contains(PASSWORD));
 }
 
@@ -251,6 +251,6 @@ async fn passwords_move_to_a_new_key_and_need_the_old_no_more() {
     };
     let keys = Arc::new(KeyRing::load(&new));
     let later = Accounts::new(world.store.clone(), keys, world.calendars.clone(), means);
-    let row = later.row(&account.id).await.unwrap();
-    assert_eq!(later.unseal(&row).unwrap(), Secret::new(PASSWORD));
+    let row = later.rows.row(&account.id).await.unwrap();
+    assert_eq!(later.rows.unseal(&row).unwrap(), Secret::new(PASSWORD));
 }

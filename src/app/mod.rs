@@ -4,6 +4,7 @@ mod edge;
 pub(crate) mod housekeeping;
 pub(crate) mod keys;
 mod serve;
+mod services;
 pub(crate) mod socket;
 
 use std::fs;
@@ -24,7 +25,7 @@ use crate::identity::{self, Users};
 use crate::jobs::{Policy, Queue};
 use crate::store::{self, EngineKind, OpenError, Store};
 use crate::sync;
-use crate::transport::HttpTransport;
+use crate::transport::{HttpTransport, Transport};
 
 pub(crate) use keys::KEY_FILE;
 pub(crate) use serve::serve;
@@ -73,8 +74,11 @@ impl Gateway {
         let calendars = Calendars::new(store.clone(), queue.clone(), clock.clone(), entropy.clone(), limits(&config));
         let calendars = Arc::new(calendars);
         let transport = HttpTransport::new(config.providers.allow_private_addresses.clone()).map_err(Failure)?;
-        let means = Means { transport: Arc::new(transport), clock: clock.clone(), entropy: entropy.clone() };
-        let accounts = Arc::new(Accounts::new(store.clone(), keys.clone(), calendars.clone(), means));
+        let transport: Arc<dyn Transport> = Arc::new(transport);
+        let services = services::services(&config, &transport)?;
+        let means = Means { transport, clock: clock.clone(), entropy: entropy.clone() };
+        let accounts = Accounts::new(store.clone(), keys.clone(), calendars.clone(), means).with_services(services);
+        let accounts = Arc::new(accounts);
         keys::settle(&config, &keys, &accounts, &*store, &*entropy).await?;
         let parts = sync::Parts {
             store: store.clone(),
@@ -190,8 +194,6 @@ fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
         ("limits.max_instances", limits.max_instances != usual_limits.max_instances),
         ("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances),
         ("limits.max_upstream_body", limits.max_upstream_body != usual_limits.max_upstream_body),
-        ("providers.google", config.providers.google != usual.providers.google),
-        ("providers.microsoft", config.providers.microsoft != usual.providers.microsoft),
         ("providers.icloud", config.providers.icloud != usual.providers.icloud),
         ("webhooks", config.webhooks != usual.webhooks),
         ("oidc", config.oidc != usual.oidc),

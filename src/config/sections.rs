@@ -301,7 +301,7 @@ impl Default for Providers {
     }
 }
 
-/// Google, by OAuth. Not used in this version.
+/// Google, by OAuth. An address that is set here is trusted, into the own network and over http too.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Google {
@@ -326,7 +326,7 @@ pub struct Google {
     pub api_url: Option<Url>,
 }
 
-/// Microsoft, by OAuth. Not used in this version.
+/// Microsoft, by OAuth. An address that is set here is trusted, into the own network and over http too.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Microsoft {

@@ -14,7 +14,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use jiff::Timestamp;
+
 use crate::ical::{ComponentKind, Object};
+use crate::vault::Secret;
 
 pub mod caldav;
 
@@ -36,14 +39,124 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Creates `object` under an identity that follows from `key`, so that a second try cannot double it.
-    async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, object: &Object) -> Result<Written, Fault>;
+    /// Creates the object under an identity that follows from `key`, so that a second try cannot double it.
+    async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault>;
 
-    /// Replaces the object at `version` if it is still that version.
-    async fn update(&self, calendar: &RemoteId, version: &Version, object: &Object) -> Result<Written, Fault>;
+    /// Makes the object at `version` what `change` says, if it is still that version.
+    async fn update(&self, calendar: &RemoteId, version: &Version, change: &Change<'_>) -> Result<Written, Fault>;
 
     /// Removes the object at `version` if it is still that version. Already gone is success.
-    async fn delete(&self, calendar: &RemoteId, version: &Version) -> Result<(), Fault>;
+    async fn delete(&self, calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault>;
+
+    /// The addresses under which the account itself is organizer or attendee, the main one first. None where the
+    /// service does not tell.
+    async fn addresses(&self) -> Result<Vec<String>, Fault> {
+        Ok(Vec::new())
+    }
+
+    /// Where its calendars are, for services that have to be looked for; kept with the account when it changes.
+    fn homes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether [`Provider::watch`] is worth asking.
+    fn can_watch(&self) -> bool {
+        false
+    }
+
+    /// Has the service call `hook` when `calendar` (`None`: the list of calendars) changes. `None`: it does not.
+    async fn watch(&self, _calendar: Option<&RemoteId>, _hook: &Hook) -> Result<Option<Channel>, Fault> {
+        Ok(None)
+    }
+
+    /// Makes a channel last longer. Where the service can't, a new one under `hook`; the old one is then still open,
+    /// which the different id tells.
+    async fn renew(
+        &self,
+        calendar: Option<&RemoteId>,
+        hook: &Hook,
+        _channel: &Channel,
+    ) -> Result<Option<Channel>, Fault> {
+        self.watch(calendar, hook).await
+    }
+
+    /// Ends a channel. One that has ended is success.
+    async fn unwatch(&self, _channel: &Channel) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// An access token for a provider's requests, kept fresh by whoever holds the account's secrets.
+#[async_trait]
+pub trait Tokens: fmt::Debug + Send + Sync + 'static {
+    /// A token that should be good now. Asked for before every request; one refresh serves all who wait.
+    async fn access(&self) -> Result<Secret, Fault>;
+
+    /// The service refused `token`: the next [`Tokens::access`] gives another one. A request is repeated once after
+    /// this; a second refusal is [`Fault::Unauthorized`].
+    async fn refused(&self, token: &Secret);
+}
+
+/// An object on its way to a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// What is to be there.
+    pub object: &'a Object,
+    /// What both sides last agreed on, as the provider held it; unknown where nothing was agreed. Providers that
+    /// change single members send what differs from it.
+    pub base: Option<&'a Object>,
+    /// Whether people other than the account's owner may be told by the provider.
+    pub notify: Notify,
+}
+
+impl<'a> Change<'a> {
+    /// The object with nothing known before, and nobody told.
+    pub fn of(object: &'a Object) -> Self {
+        Self { object, base: None, notify: Notify::Nobody }
+    }
+}
+
+/// An object on its way out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Removal<'a> {
+    /// What both sides last agreed on, as the provider held it.
+    pub base: Option<&'a Object>,
+    /// Whether people other than the account's owner may be told by the provider.
+    pub notify: Notify,
+}
+
+/// Whom the provider may tell of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Notify {
+    /// Nobody. Where the service can't be kept from telling, the write is refused by it or left out, never made.
+    #[default]
+    Nobody,
+    /// The attendees, or of a guest's answer the organizer.
+    Attendees,
+}
+
+/// Where a service sends word that something has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The address it posts to.
+    pub url: String,
+    /// A new id for the channel, for services that let us choose it: letters, digits and `-`, at most 64.
+    pub id: String,
+    /// What it has to say so that it is believed, at most 128 characters.
+    pub token: Secret,
+    /// Until when it is wanted; the service may say sooner.
+    pub until: Timestamp,
+}
+
+/// An open channel of notifications.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Its id, which notifications name.
+    pub id: String,
+    /// What the service calls that which is watched; empty where it doesn't.
+    pub resource: String,
+    /// When it ends by itself.
+    pub expires: Timestamp,
 }
 
 /// What a provider calls one of its calendars or objects: opaque, stable, and equal when the thing is the same.
@@ -115,6 +228,21 @@ pub struct RemoteCalendar {
     pub components: Vec<ComponentKind>,
     /// A longer text, where there is one.
     pub description: Option<String>,
+    /// What else is known of it.
+    pub details: CalendarDetails,
+}
+
+/// What some services say of a calendar beyond its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalendarDetails {
+    /// Its time zone by IANA name.
+    pub time_zone: Option<String>,
+    /// Only when somebody is busy can be seen, not with what.
+    pub busy_only: bool,
+    /// The person has hidden it there.
+    pub hidden: bool,
+    /// It is the account's main one.
+    pub primary: bool,
 }
 
 /// From where changes are wanted.

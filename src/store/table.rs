@@ -29,6 +29,10 @@ pub mod tables {
     pub const ACCOUNT: TableId = TableId(10);
     /// Remote calendars.
     pub const SOURCE: TableId = TableId(11);
+    /// Sign-ins at providers that somebody has begun.
+    pub const SIGN_IN: TableId = TableId(12);
+    /// Channels by which providers tell of changes.
+    pub const CHANNEL: TableId = TableId(13);
     /// Calendar collections.
     pub const COLLECTION: TableId = TableId(20);
     /// Events: what the space holds.
@@ -91,6 +95,8 @@ pub mod tables {
         (SESSION, "session"),
         (ACCOUNT, "account"),
         (SOURCE, "source"),
+        (SIGN_IN, "sign_in"),
+        (CHANNEL, "channel"),
         (COLLECTION, "collection"),
         (EVENT, "event"),
         (REVISION, "revision"),
@@ -210,6 +216,15 @@ impl<K: KeyParts, V: Record> Table<K, V> {
     pub async fn get(&self, store: &dyn Store, key: &K) -> Result<Option<V>, StoreError> {
         match store.get(&self.key(key)).await? {
             Some(bytes) => self.decode(&bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The value at `key` with the octets it was read from, for [`Table::expect_bytes`]: so that a row in an older
+    /// format can be changed under a condition.
+    pub async fn get_as_stored(&self, store: &dyn Store, key: &K) -> Result<Option<(V, Bytes)>, StoreError> {
+        match store.get(&self.key(key)).await? {
+            Some(bytes) => self.decode(&bytes).map(|value| Some((value, bytes))),
             None => Ok(None),
         }
     }

@@ -21,7 +21,7 @@ use crate::calendar::{
 use crate::ical::{self, Merged, Object};
 use crate::id::EventId;
 use crate::jobs::Priority;
-use crate::provider::{Fault, IdempotencyKey, Item, RemoteId, Stored, Version, Written};
+use crate::provider::{Change, Fault, IdempotencyKey, Item, Notify, RemoteId, Removal, Stored, Version, Written};
 use crate::store::{Batch, CommitError};
 
 /// Rounds that one intent may take when the provider's side keeps moving.
@@ -185,7 +185,9 @@ impl Engine {
 
     async fn create(&self, target: &Target, out: &Outgoing, ours: &Object) -> Result<Done, PullError> {
         let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
-        match target.provider.create(&target.source.remote, &key, &outward(target, out, ours)).await {
+        let sent = outward(target, out, ours);
+        let change = Change { object: &sent, base: None, notify: Notify::Nobody };
+        match target.provider.create(&target.source.remote, &key, &change).await {
             Ok(written) => self.note(target, out, Some(self.link(target, out, (ours, ours), &written))).await,
             // Ours of a try whose answer was lost, or somebody else's: its content tells.
             Err(Fault::Exists(Some(version))) => self.look(target, &version.id).await,
@@ -238,7 +240,10 @@ impl Engine {
         if self.has_moved_unseen(target, linked).await? {
             return self.look(target, &linked.remote).await;
         }
-        match target.provider.update(&target.source.remote, &linked.version(), &outward(target, out, &sent)).await {
+        let known = self.known(target, linked).await?;
+        let outward = outward(target, out, &sent);
+        let change = Change { object: &outward, base: known.base.as_ref(), notify: Notify::Nobody };
+        match target.provider.update(&target.source.remote, &linked.version(), &change).await {
             Ok(written) => self.note(target, out, Some(self.link(target, out, (ours, &sent), &written))).await,
             Err(Fault::Changed | Fault::Gone) => self.look(target, &linked.remote).await,
             Err(fault) => Err(fault.into()),
@@ -249,7 +254,9 @@ impl Engine {
         if self.has_moved_unseen(target, linked).await? {
             return self.look(target, &linked.remote).await;
         }
-        match target.provider.delete(&target.source.remote, &linked.version()).await {
+        let known = self.known(target, linked).await?;
+        let removal = Removal { base: known.base.as_ref(), notify: Notify::Nobody };
+        match target.provider.delete(&target.source.remote, &linked.version(), &removal).await {
             Ok(()) | Err(Fault::Gone) => self.note(target, out, None).await,
             Err(Fault::Changed) => self.look(target, &linked.remote).await,
             Err(fault) => Err(fault.into()),

@@ -150,9 +150,12 @@ async fn record(gateway: &Gateway, account: &Account) -> Result<Value, Failure> 
     let one = status.accounts.iter().find(|one| one.id == account.id);
     let mut record = one.map_or_else(|| json!({ "id": account.id, "label": account.label }), status_record);
     if let Some(fields) = record.as_object_mut() {
-        let ProviderKind::CalDav { given, username, .. } = &account.provider;
-        fields.insert("url".to_owned(), json!(given));
-        fields.insert("username".to_owned(), json!(username));
+        // The address of a feed is a secret.
+        if let ProviderKind::CalDav { given, .. } = &account.provider {
+            fields.insert("url".to_owned(), json!(given));
+        }
+        fields.insert("username".to_owned(), json!(account.provider.username()));
+        fields.insert("invitations".to_owned(), json!(account.invitations));
         fields.insert("created".to_owned(), json!(account.created));
     }
     Ok(record)

@@ -17,7 +17,7 @@ use super::session::{Reply, Session};
 use crate::clock::Clock;
 use crate::dav::name::{apple, caldav, dav};
 use crate::ical::ComponentKind;
-use crate::provider::{Fault, RemoteCalendar, RemoteId};
+use crate::provider::{CalendarDetails, Fault, RemoteCalendar, RemoteId};
 use crate::transport::TransportError;
 
 /// Why no calendars were found, in words for the person who typed.
@@ -140,7 +140,8 @@ impl Found {
     /// The same under its id.
     pub(super) fn named(self, id: RemoteId) -> RemoteCalendar {
         let Self { name, color, description, read_only, components, .. } = self;
-        RemoteCalendar { id, name, color, read_only, components, description }
+        let details = CalendarDetails::default();
+        RemoteCalendar { id, name, color, read_only, components, description, details }
     }
 }
 

@@ -17,7 +17,6 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
-use crate::ical::Object;
 use crate::transport::Transport;
 
 mod authenticate;
@@ -37,7 +36,9 @@ use self::fault::unsent;
 use self::place::Spellings;
 use self::session::{Ask, Reply, Session};
 use self::write::Abilities;
-use super::{Fault, IdempotencyKey, Item, Page, Position, Provider, RemoteCalendar, RemoteId, Version, Written};
+use super::{
+    Change, Fault, IdempotencyKey, Item, Page, Position, Provider, RemoteCalendar, RemoteId, Removal, Version, Written,
+};
 
 /// What the adapter needs from outside.
 #[derive(Clone, Debug)]
@@ -175,16 +176,20 @@ impl Provider for CalDav {
         self.created_id(calendar, key)
     }
 
-    async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, object: &Object) -> Result<Written, Fault> {
-        self.create_object(calendar, key, object).await
+    async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {
+        self.create_object(calendar, key, change.object).await
     }
 
-    async fn update(&self, calendar: &RemoteId, version: &Version, object: &Object) -> Result<Written, Fault> {
-        self.update_object(calendar, version, object).await
+    async fn update(&self, calendar: &RemoteId, version: &Version, change: &Change<'_>) -> Result<Written, Fault> {
+        self.update_object(calendar, version, change.object).await
     }
 
-    async fn delete(&self, _calendar: &RemoteId, version: &Version) -> Result<(), Fault> {
+    async fn delete(&self, _calendar: &RemoteId, version: &Version, _removal: &Removal<'_>) -> Result<(), Fault> {
         self.delete_object(version).await
+    }
+
+    fn homes(&self) -> Vec<String> {
+        self.homes()
     }
 }
 

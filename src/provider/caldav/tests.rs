@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::clock::ManualClock;
 use crate::entropy::SeededEntropy;
+use crate::ical::Object;
 use crate::provider::{Cursor, RemoteTag, Stored, Then};
 use crate::transport::TransportError;
 use crate::transport::fake::{Answer, FakeTransport, answer};
@@ -395,9 +396,9 @@ async fn a_create_is_conditional_and_its_server_is_put_to_the_test_once() {
         ("PUT", answer(201, &[("etag", "\"2\"")], "")),
     ]);
     let provider = account(&fake);
-    let written = provider.create(&work(), &key(), &object("u1")).await.unwrap();
+    let written = provider.create(&work(), &key(), &Change::of(&object("u1"))).await.unwrap();
     assert_eq!(written, Written { version: version("k1.ics", Some("\"1\"")), stored: Stored::AsSent });
-    provider.create(&work(), &IdempotencyKey::new("k2"), &object("u1")).await.unwrap();
+    provider.create(&work(), &IdempotencyKey::new("k2"), &Change::of(&object("u1"))).await.unwrap();
     let requests = fake.requests();
     assert_eq!(requests.len(), 5, "from then on one request is enough");
     assert!(requests.iter().filter(|r| r.method() == "PUT").all(|r| r.headers()["if-none-match"] == "*"));
@@ -414,9 +415,9 @@ async fn a_server_that_overwrites_is_looked_at_before_every_create() {
         ("GET", answer(200, &[("etag", "\"9\"")], &octets("u1"))),
     ]);
     let provider = account(&fake);
-    let written = provider.create(&work(), &key(), &object("u1")).await.unwrap();
+    let written = provider.create(&work(), &key(), &Change::of(&object("u1"))).await.unwrap();
     assert_eq!(written.version.tag, Some(RemoteTag::new("\"2\"")));
-    let again = provider.create(&work(), &key(), &object("u1")).await;
+    let again = provider.create(&work(), &key(), &Change::of(&object("u1"))).await;
     assert_eq!(again, Err(Fault::Exists(Some(version("k1.ics", Some("\"9\""))))));
     assert_eq!(fake.requests().len(), 5);
 }
@@ -432,7 +433,8 @@ async fn no_tag_or_a_weak_one_or_another_place_means_read_back() {
     ] {
         let fake =
             script(vec![("PUT", answer(204, &headers, "")), ("GET", answer(200, &[("etag", "\"7\"")], &stored))]);
-        let written = account(&fake).update(&work(), &version("u.ics", Some("\"0\"")), &object("u1")).await.unwrap();
+        let written =
+            account(&fake).update(&work(), &version("u.ics", Some("\"0\"")), &Change::of(&object("u1"))).await.unwrap();
         assert_eq!(written.version, version(place, Some("\"7\"")), "{headers:?}");
         assert_eq!(written.stored, Stored::Different(stored.clone().into()));
         assert_eq!(fake.requests()[0].headers()["if-match"], "\"0\"");
@@ -446,7 +448,7 @@ async fn a_failed_condition_says_changed_or_gone() {
     let fake = script(vec![put(), ("GET", answer(200, &[], &octets("u"))), put(), ("GET", answer(404, &[], ""))]);
     let provider = account(&fake);
     for expect in [Fault::Changed, Fault::Gone] {
-        let found = provider.update(&work(), &version("u.ics", Some("\"0\"")), &object("u")).await;
+        let found = provider.update(&work(), &version("u.ics", Some("\"0\"")), &Change::of(&object("u"))).await;
         assert_eq!(found, Err(expect));
     }
 }
@@ -454,7 +456,7 @@ async fn a_failed_condition_says_changed_or_gone() {
 #[tokio::test]
 async fn without_a_known_tag_the_server_is_asked_first() {
     let fake = script(vec![("GET", answer(200, &[("etag", "raw-5")], &octets("u"))), ("DELETE", answer(204, &[], ""))]);
-    account(&fake).delete(&work(), &version("u.ics", None)).await.unwrap();
+    account(&fake).delete(&work(), &version("u.ics", None), &Removal::default()).await.unwrap();
     assert_eq!(fake.requests()[1].headers()["if-match"], "raw-5", "unquoted as the server has it");
 }
 
@@ -466,12 +468,15 @@ async fn a_delete_of_what_is_gone_is_done() {
         vec![("DELETE", answer(412, &[], "")), ("GET", answer(404, &[], ""))],
     ] {
         let fake = script(answers);
-        assert_eq!(account(&fake).delete(&work(), &version("u.ics", Some("\"0\""))).await, Ok(()));
+        assert_eq!(account(&fake).delete(&work(), &version("u.ics", Some("\"0\"")), &Removal::default()).await, Ok(()));
     }
     let fake = script(vec![("DELETE", answer(412, &[], "")), ("GET", answer(200, &[], &octets("u")))]);
-    assert_eq!(account(&fake).delete(&work(), &version("u.ics", Some("\"0\""))).await, Err(Fault::Changed));
+    assert_eq!(
+        account(&fake).delete(&work(), &version("u.ics", Some("\"0\"")), &Removal::default()).await,
+        Err(Fault::Changed)
+    );
     let fake = script(vec![("GET", answer(404, &[], ""))]);
-    assert_eq!(account(&fake).delete(&work(), &version("u.ics", None)).await, Ok(()));
+    assert_eq!(account(&fake).delete(&work(), &version("u.ics", None), &Removal::default()).await, Ok(()));
 }
 
 #[tokio::test]
@@ -480,7 +485,7 @@ async fn a_taken_uid_leads_to_its_holder() {
     let named = "<C:no-uid-conflict><D:href>/ana/work/holder.ics</D:href></C:no-uid-conflict>";
     for status in [403, 409, 412] {
         let fake = script(vec![("GET", answer(404, &[], "")), ("PUT", error(status, named)), got()]);
-        let found = account(&fake).create(&work(), &key(), &object("u1")).await;
+        let found = account(&fake).create(&work(), &key(), &Change::of(&object("u1"))).await;
         assert_eq!(found, Err(Fault::Exists(Some(version("holder.ics", Some("\"h\""))))), "{status}");
     }
     // Not named: found by its UID among all.
@@ -498,7 +503,7 @@ async fn a_taken_uid_leads_to_its_holder() {
         ("REPORT", multistatus(&listing)),
         ("REPORT", multistatus(&all)),
     ]);
-    let found = account(&fake).create(&work(), &key(), &object("u1")).await;
+    let found = account(&fake).create(&work(), &key(), &Change::of(&object("u1"))).await;
     assert_eq!(found, Err(Fault::Exists(Some(version("holder.ics", Some("\"2\""))))));
 }
 
@@ -515,7 +520,10 @@ async fn refusals_are_told_from_trouble() {
     ];
     for (put, is_right) in table {
         let fake = script(vec![("PUT", put.clone())]);
-        let fault = account(&fake).update(&work(), &version("u.ics", Some("\"0\"")), &object("u")).await.unwrap_err();
+        let fault = account(&fake)
+            .update(&work(), &version("u.ics", Some("\"0\"")), &Change::of(&object("u")))
+            .await
+            .unwrap_err();
         assert!(is_right(&fault), "{put:?}: {fault:?}");
         assert!(!fault.to_string().contains("geheim"));
         assert_eq!(fake.requests().len(), 1, "80: no second try");

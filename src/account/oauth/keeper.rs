@@ -1,0 +1,147 @@
+//! The tokens of one account, kept fresh.
+//!
+//! One lock for asking, refreshing and storing: whoever comes while a refresh is under way waits for it and takes
+//! what it brought (fault catalogue 74). Time is measured on the monotonic clock, so that a wall clock that is wrong by
+//! hours leads to no storm of refreshes (85).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use oauth2::basic::BasicTokenResponse;
+use oauth2::{RefreshToken, TokenResponse as _};
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use super::super::record::Rows;
+use super::super::{Account, Means};
+use super::fault::fault;
+use super::{App, TokenSet, granted};
+use crate::clock::Clock;
+use crate::id::AccountId;
+use crate::provider::{Fault, Tokens};
+use crate::vault::Secret;
+
+/// Keeps the tokens of an account fresh.
+pub(in crate::account) struct TokenKeeper {
+    app: App,
+    clock: Arc<dyn Clock>,
+    home: Option<(Arc<Rows>, AccountId)>,
+    state: Mutex<State>,
+}
+
+struct State {
+    set: TokenSet,
+    access: Option<Access>,
+}
+
+struct Access {
+    token: Secret,
+    good_until: Duration,
+}
+
+impl fmt::Debug for TokenKeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenKeeper({})", self.app.service.name())
+    }
+}
+
+impl TokenKeeper {
+    /// The tokens of an account; new ones go into its row.
+    pub(in crate::account) fn of_account(
+        app: App,
+        set: TokenSet,
+        rows: &Arc<Rows>,
+        account: &Account,
+        means: &Means,
+    ) -> Self {
+        let home = Some((rows.clone(), account.id.clone()));
+        Self { app, clock: means.clock.clone(), home, state: Mutex::new(State { set, access: None }) }
+    }
+
+    /// Tokens of an account that is not stored yet, perhaps with the reply that they came in.
+    pub(super) fn of_nobody(app: App, set: TokenSet, reply: Option<&BasicTokenResponse>, means: &Means) -> Self {
+        let access = reply.map(|reply| access(reply, &*means.clock));
+        Self { app, clock: means.clock.clone(), home: None, state: Mutex::new(State { set, access }) }
+    }
+
+    /// The tokens as they are now.
+    pub(super) async fn set(&self) -> TokenSet {
+        self.state.lock().await.set.clone()
+    }
+
+    async fn refresh(&self, state: &mut State) -> Result<(), Fault> {
+        // Another node of the same store may have been given a newer one.
+        if let Some((rows, id)) = &self.home
+            && let Ok(row) = rows.row(id).await
+            && let Ok(set) = rows.unseal(&row).and_then(|secret| TokenSet::read(&secret))
+        {
+            state.set = set;
+        }
+        let client = self.app.client();
+        let token = RefreshToken::new(String::clone(&state.set.refresh_token));
+        let reply = client.exchange_refresh_token(&token).request_async(&self.app.way()).await;
+        let reply = reply.map_err(|failed| fault(self.app.service, &failed))?;
+        let mut set = state.set.clone();
+        if let Some(new) = reply.refresh_token() {
+            set.refresh_token = Zeroizing::new(new.secret().clone());
+        }
+        let scopes = granted(&reply);
+        if !scopes.is_empty() {
+            set.scopes = scopes;
+        }
+        let missing = self.app.missing(&set.scopes);
+        if !missing.is_empty() {
+            return Err(Fault::Unauthorized(super::sign_in::not_allowed(self.app.service, &missing)));
+        }
+        self.keep(&state.set, &set).await?;
+        state.set = set;
+        state.access = Some(access(&reply, &*self.clock));
+        Ok(())
+    }
+
+    /// Stores a token that the service has put in place of the old one.
+    async fn keep(&self, old: &TokenSet, new: &TokenSet) -> Result<(), Fault> {
+        let Some((rows, id)) = &self.home else { return Ok(()) };
+        if *old.refresh_token == *new.refresh_token {
+            return Ok(());
+        }
+        let secret = new.write();
+        let stored = rows.change(id, |row| row.secret = rows.seal(&row.account, &secret)).await;
+        // Without it the next start would have the old token alone, which the service may refuse by then.
+        stored.map(drop).map_err(|error| Fault::Unreachable(format!("the new token can't be stored: {error}")))
+    }
+}
+
+fn access(reply: &BasicTokenResponse, clock: &dyn Clock) -> Access {
+    let life = reply.expires_in().unwrap_or(SHORT);
+    let token = Secret::new(reply.access_token().secret().as_bytes());
+    // A little before its end it is as good as over.
+    Access { token, good_until: clock.monotonic() + life.saturating_sub(MARGIN.min(life / 4)) }
+}
+
+#[async_trait]
+impl Tokens for TokenKeeper {
+    async fn access(&self) -> Result<Secret, Fault> {
+        let mut state = self.state.lock().await;
+        let now = self.clock.monotonic();
+        if !state.access.as_ref().is_some_and(|access| now < access.good_until) {
+            self.refresh(&mut state).await?;
+        }
+        let token = state.access.as_ref().map(|access| access.token.clone());
+        token.ok_or_else(|| Fault::Unauthorized("there is no access token".to_owned()))
+    }
+
+    async fn refused(&self, token: &Secret) {
+        let mut state = self.state.lock().await;
+        if state.access.as_ref().is_some_and(|access| access.token == *token) {
+            state.access = None;
+        }
+    }
+}
+
+/// For replies that do not say how long.
+const SHORT: Duration = Duration::from_mins(5);
+/// So long before its end a token is no longer used.
+const MARGIN: Duration = Duration::from_mins(2);

@@ -1,0 +1,210 @@
+//! Signing in against a token endpoint that is a function.
+
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use super::*;
+use crate::account::Means;
+use crate::account::record::{ACCOUNT_OWNERS, ACCOUNTS, AccountRow, OWNER, Owner, Rows};
+use crate::account::{Account, AccountState, Accounts, GoogleService, Invitations, ProviderKind, Services};
+use crate::calendar::{Calendars, Limits};
+use crate::clock::{Clock, ManualClock};
+use crate::entropy::SeededEntropy;
+use crate::id::UserId;
+use crate::jobs::{Policy, Queue};
+use crate::provider::Tokens;
+use crate::store::{Batch, MemoryStore, Store};
+use crate::transport::fake::{FakeTransport, answer};
+use crate::vault::{KeyRing, MasterKey};
+
+fn app(transport: &FakeTransport) -> App {
+    App {
+        service: OAuthService::Google,
+        client_id: "client".to_owned(),
+        client_secret: Some(Secret::new("hush")),
+        auth_url: Url::parse("https://accounts.example/auth").unwrap(),
+        token_url: Url::parse("https://token.example/token").unwrap(),
+        revoke_url: None,
+        device_url: None,
+        scopes: vec!["https://x.example/auth/calendar.events".to_owned()],
+        needed: vec![("https://x.example/auth/calendar.events".to_owned(), "see and change events")],
+        parameters: vec![("access_type", "offline")],
+        transport: Arc::new(transport.clone()),
+    }
+}
+
+struct World {
+    rows: Arc<Rows>,
+    means: Means,
+    clock: ManualClock,
+    account: Account,
+    accounts: Accounts,
+    user: UserId,
+}
+
+/// A world whose token endpoint is this function.
+async fn world(transport: &FakeTransport) -> World {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
+    let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+    let entropy = Arc::new(SeededEntropy::new(3));
+    let keys = Arc::new(KeyRing::load(&MasterKey::generate(entropy.as_ref())));
+    let queue = Arc::new(Queue::new(store.clone(), shared.clone(), entropy.clone(), Policy::default()));
+    let calendars = Calendars::new(store.clone(), queue, shared.clone(), entropy.clone(), Limits::default());
+    let means = Means { transport: Arc::new(transport.clone()), clock: shared, entropy: entropy.clone() };
+    let rows = Arc::new(Rows::new(store.clone(), entropy, keys.clone()));
+    let user = UserId::parse("ana").unwrap();
+    let account = Account {
+        id: "a-x1".parse().unwrap(),
+        user: user.clone(),
+        label: "g".to_owned(),
+        provider: ProviderKind::Google { email: "ana@example.org".to_owned() },
+        state: AccountState::Active,
+        created: clock.now(),
+        invitations: Invitations::default(),
+    };
+    let secret = TokenSet::of_refresh_token(&Secret::new("first")).unwrap().write();
+    let row = AccountRow { account: account.clone(), secret: rows.seal(&account, &secret) };
+    let mut batch = Batch::new();
+    ACCOUNTS.put(&mut batch, &AccountRow::key(&account), &row);
+    ACCOUNT_OWNERS.put(&mut batch, &(OWNER, account.id.clone()), &Owner(user.clone()));
+    store.commit(batch).await.unwrap();
+    let service = GoogleService {
+        app: app(transport),
+        api: Url::parse("https://api.example/calendar/v3").unwrap(),
+        transport: Arc::new(transport.clone()),
+    };
+    let services = Services { google: Some(service), ..Services::default() };
+    let accounts = Accounts::new(store, keys, Arc::new(calendars), means.clone()).with_services(services);
+    World { rows, means, clock, account, accounts, user }
+}
+
+impl World {
+    async fn keeper(&self, transport: &FakeTransport) -> TokenKeeper {
+        TokenKeeper::of_account(app(transport), self.stored().await, &self.rows, &self.account, &self.means)
+    }
+
+    async fn stored(&self) -> TokenSet {
+        let row = self.rows.row(&self.account.id).await.unwrap();
+        TokenSet::read(&self.rows.unseal(&row).unwrap()).unwrap()
+    }
+
+    async fn begin(&self, browser: Option<&Secret>) -> Url {
+        let new = NewSignIn {
+            user: &self.user,
+            service: OAuthService::Google,
+            redirect: "http://127.0.0.1:8008/oauth/google/callback".to_owned(),
+            browser,
+            label: None,
+        };
+        self.accounts.begin_sign_in(new).await.unwrap().link
+    }
+
+    async fn finish(&self, query: &str, browser: Option<&Secret>) -> SignInError {
+        match self.accounts.finish_sign_in(query, browser).await.unwrap_err() {
+            AccountError::SignIn(error) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn parameter(url: &Url, name: &str) -> String {
+    url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned()
+}
+
+/// Fault catalogue 73 and 74: a rotated token is stored before it is used, and two who need one cause one refresh.
+#[tokio::test]
+async fn one_refresh_for_all_and_the_rotated_token_is_stored_first() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let transport = FakeTransport::serving(move |request| {
+        let n = count.fetch_add(1, Ordering::SeqCst);
+        let body = String::from_utf8(request.body().to_vec()).unwrap();
+        let expected = if n == 0 { "refresh_token=first" } else { "refresh_token=second" };
+        assert!(body.contains(expected) && body.contains("client_secret=hush"), "{body}");
+        answer(
+            200,
+            &[("content-type", "application/json")],
+            r#"{"access_token":"at","token_type":"Bearer","expires_in":3600,"refresh_token":"second"}"#,
+        )
+    });
+    let world = world(&transport).await;
+    let keeper = world.keeper(&transport).await;
+    let (one, two) = futures_util::future::join(keeper.access(), keeper.access()).await;
+    assert_eq!((one.unwrap(), two.unwrap()), (Secret::new("at"), Secret::new("at")));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(world.stored().await.secret(), Secret::new("second"));
+    // A token that nobody has now is not thrown away; the one in use is.
+    keeper.refused(&Secret::new("other")).await;
+    keeper.access().await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    keeper.refused(&Secret::new("at")).await;
+    keeper.access().await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+/// Fault catalogue 71 and 85.
+#[tokio::test]
+async fn a_dead_token_needs_a_person_and_a_wrong_wall_clock_none() {
+    let state = Arc::new(AtomicU8::new(0));
+    let seen = state.clone();
+    let transport = FakeTransport::serving(move |_| match seen.load(Ordering::SeqCst) {
+        0 => answer(200, &[], r#"{"access_token":"at","token_type":"Bearer","expires_in":3600}"#),
+        1 => answer(400, &[], r#"{"error":"invalid_grant","error_description":"Token has been expired or revoked."}"#),
+        _ => answer(502, &[], "<html>Bad gateway</html>"),
+    });
+    let world = world(&transport).await;
+    let keeper = world.keeper(&transport).await;
+    keeper.access().await.unwrap();
+    let before = transport.requests().len();
+    keeper.access().await.unwrap();
+    assert_eq!(transport.requests().len(), before);
+    world.clock.advance(std::time::Duration::from_hours(1));
+    state.store(1, Ordering::SeqCst);
+    let Err(Fault::Unauthorized(why)) = keeper.access().await else { panic!() };
+    assert!(why.contains("7 days"), "{why}");
+    state.store(2, Ordering::SeqCst);
+    assert!(matches!(keeper.access().await, Err(Fault::Unreachable(_))));
+}
+
+#[tokio::test]
+async fn a_link_has_pkce_and_a_state_that_works_once_in_one_browser() {
+    let transport = FakeTransport::serving(|_| answer(400, &[], r#"{"error":"invalid_grant"}"#));
+    let world = world(&transport).await;
+    let cookie = Secret::new("cookie");
+    let link = world.begin(Some(&cookie)).await;
+    assert_eq!(parameter(&link, "code_challenge_method"), "S256");
+    assert_eq!(parameter(&link, "access_type"), "offline");
+    assert!(!parameter(&link, "code_challenge").is_empty());
+    let query = format!("state={}&code=c", parameter(&link, "state"));
+    assert_eq!(world.finish("state=forged&code=c", Some(&cookie)).await, SignInError::Unknown);
+    assert_eq!(world.finish("code=c", Some(&cookie)).await, SignInError::NotAnAnswer);
+    assert_eq!(world.finish(&query, Some(&Secret::new("another"))).await, SignInError::OtherBrowser);
+    assert_eq!(world.finish(&query, None).await, SignInError::OtherBrowser);
+    assert!(transport.requests().is_empty(), "no code was sent");
+    assert!(matches!(world.accounts.finish_sign_in(&query, Some(&cookie)).await, Err(AccountError::Provider(_))));
+    assert_eq!(world.finish(&query, Some(&cookie)).await, SignInError::Unknown);
+    let link = world.begin(None).await;
+    world.clock.advance(std::time::Duration::from_mins(16));
+    let query = format!("http://127.0.0.1/?state={}&code=c", parameter(&link, "state"));
+    assert_eq!(world.finish(&query, None).await, SignInError::Unknown);
+}
+
+/// Fault catalogue 72.
+#[tokio::test]
+async fn a_box_that_was_not_ticked_is_named() {
+    let transport = FakeTransport::serving(|_| {
+        let granted = "openid https://x.example/auth/calendar.readonly";
+        let body = format!(
+            r#"{{"access_token":"a","token_type":"Bearer","refresh_token":"r","expires_in":3600,"scope":"{granted}"}}"#
+        );
+        answer(200, &[], &body)
+    });
+    let world = world(&transport).await;
+    let link = world.begin(None).await;
+    let query = format!("state={}&code=c", parameter(&link, "state"));
+    let SignInError::NotAllowed(why) = world.finish(&query, None).await else { panic!() };
+    assert!(why.contains("see and change events"), "{why}");
+    let link = world.begin(None).await;
+    let query = format!("state={}&error=access_denied", parameter(&link, "state"));
+    assert!(matches!(world.finish(&query, None).await, SignInError::Denied(_)));
+}

@@ -1,0 +1,129 @@
+//! Which kind of account is which provider: the one place that builds providers, one arm for each kind.
+
+use std::sync::Arc;
+
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::oauth::{App, OAuthService, TokenKeeper, TokenSet};
+use super::record::AccountRow;
+use super::{AccountError, Accounts, ProviderKind};
+use crate::provider::caldav::{CalDav, Login};
+use crate::provider::{Fault, Provider, Tokens};
+use crate::transport::Transport;
+use crate::vault::Secret;
+
+/// The services that the configuration names.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    /// Google, if a client is registered.
+    pub google: Option<GoogleService>,
+    /// Microsoft, if a client is registered.
+    pub microsoft: Option<MicrosoftService>,
+    /// iCloud's address.
+    pub icloud: Option<Url>,
+}
+
+/// How Google is reached.
+#[derive(Clone, Debug)]
+pub struct GoogleService {
+    /// For signing in.
+    pub app: App,
+    /// The base of the Calendar API.
+    pub api: Url,
+    /// The way there: the guarded one, or one that goes wherever the administrator said.
+    pub transport: Arc<dyn Transport>,
+}
+
+/// How Microsoft is reached.
+#[derive(Clone, Debug)]
+pub struct MicrosoftService {
+    /// For signing in.
+    pub app: App,
+    /// The base of Graph.
+    pub api: Url,
+    /// Whose accounts may sign in.
+    pub tenant: String,
+    /// The way there: the guarded one, or one that goes wherever the administrator said.
+    pub transport: Arc<dyn Transport>,
+}
+
+impl Accounts {
+    /// The provider of an account, signed in with the secret of its row.
+    pub(super) fn build(&self, row: &AccountRow) -> Result<Arc<dyn Provider>, AccountError> {
+        let secret = self.rows.unseal(row)?;
+        Ok(match &row.account.provider {
+            ProviderKind::CalDav { given, username, homes } => {
+                Arc::new(CalDav::known(given, homes, login(username, &secret)?, &self.means))
+            }
+            ProviderKind::ICloud { username, homes } => {
+                let given = self.services.icloud.as_ref().map_or(ICLOUD, Url::as_str);
+                Arc::new(CalDav::known(given, homes, login(username, &secret)?, &self.means))
+            }
+            ProviderKind::Google { email } => self.google(email, self.tokens(OAuthService::Google, row)?)?,
+            ProviderKind::Microsoft { .. } => self.microsoft(self.tokens(OAuthService::Microsoft, row)?)?,
+            ProviderKind::Ics { .. } => {
+                return Err(AccountError::NotConfigured("this version reads no iCalendar feeds"));
+            }
+        })
+    }
+
+    /// A provider of `service` that lives on `tokens`.
+    pub(super) fn with_tokens(
+        &self,
+        service: OAuthService,
+        tokens: Arc<dyn Tokens>,
+    ) -> Result<Arc<dyn Provider>, AccountError> {
+        match service {
+            OAuthService::Google => self.google("", tokens),
+            OAuthService::Microsoft => self.microsoft(tokens),
+        }
+    }
+
+    /// The kind of an account of `service` whose main address is `email`.
+    pub(super) fn kind(&self, service: OAuthService, email: String) -> ProviderKind {
+        match service {
+            OAuthService::Google => ProviderKind::Google { email },
+            OAuthService::Microsoft => {
+                let tenant = self.services.microsoft.as_ref().map_or("common", |service| &service.tenant).to_owned();
+                ProviderKind::Microsoft { email, tenant }
+            }
+        }
+    }
+
+    /// The registered client of a service.
+    pub(super) fn app(&self, service: OAuthService) -> Result<&App, AccountError> {
+        let app = match service {
+            OAuthService::Google => self.services.google.as_ref().map(|service| &service.app),
+            OAuthService::Microsoft => self.services.microsoft.as_ref().map(|service| &service.app),
+        };
+        app.ok_or(AccountError::NotConfigured(service.not_configured()))
+    }
+
+    /// The tokens of an account, kept in its row.
+    fn tokens(&self, service: OAuthService, row: &AccountRow) -> Result<Arc<dyn Tokens>, AccountError> {
+        let set = TokenSet::read(&self.rows.unseal(row)?)?;
+        let keeper = TokenKeeper::of_account(self.app(service)?.clone(), set, &self.rows, &row.account, &self.means);
+        Ok(Arc::new(keeper))
+    }
+
+    fn google(&self, _email: &str, _tokens: Arc<dyn Tokens>) -> Result<Arc<dyn Provider>, AccountError> {
+        let _service = self.services.google.as_ref();
+        Err(AccountError::NotConfigured("this version has no Google Calendar"))
+    }
+
+    fn microsoft(&self, _tokens: Arc<dyn Tokens>) -> Result<Arc<dyn Provider>, AccountError> {
+        let _service = self.services.microsoft.as_ref();
+        Err(AccountError::NotConfigured("this version has no Microsoft calendars"))
+    }
+}
+
+/// The login of a password account.
+pub(super) fn login(username: &str, password: &Secret) -> Result<Login, AccountError> {
+    let text = password.expose_str().filter(|text| !text.chars().any(char::is_control));
+    let text = text.ok_or_else(|| Fault::Unauthorized("the password is not text".to_owned()))?;
+    Ok(Login { username: username.to_owned(), password: Zeroizing::new(text.to_owned()) })
+}
+
+/// Where iCloud's calendars are looked for.
+const ICLOUD: &str = "https://caldav.icloud.com/";

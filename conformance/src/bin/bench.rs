@@ -1,6 +1,7 @@
 //! The figures: what costs grow with, what group commit gains, what memory is used, and how others fare at the same.
 //!
 //!     bench BINARY [--engine sled|redb]                      what must hold: ratios within one run
+//!     bench BINARY --writers [--engine sled|redb]            the last of these alone: group commit
 //!     bench BINARY --table [--sizes 1000,10000] [--peers VENV] [--seconds 2] [--engine sled|redb]
 //!                                                            every workload; beside Radicale and Xandikos from VENV
 
@@ -24,6 +25,7 @@ struct Options {
     binary: PathBuf,
     engine: String,
     table: bool,
+    writers: bool,
     sizes: Vec<u32>,
     peers: Option<PathBuf>,
     time: Duration,
@@ -34,12 +36,13 @@ impl Options {
         let mut arguments = std::env::args().skip(1);
         let binary = PathBuf::from(arguments.next().context("usage: bench BINARY [--engine sled] [--table]")?);
         let (sizes, time) = (vec![1_000, 10_000], Duration::from_secs(2));
-        let mut options = Self { binary, engine: "sled".to_owned(), table: false, sizes, peers: None, time };
+        let mut options = Self { binary, engine: "sled".to_owned(), table: false, writers: false, sizes, peers: None, time };
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
             match name.as_str() {
                 "--engine" => options.engine = value()?,
                 "--table" => options.table = true,
+                "--writers" => options.writers = true,
                 "--peers" => options.peers = Some(PathBuf::from(value()?)),
                 "--seconds" => options.time = Duration::from_secs_f64(value()?.parse()?),
                 "--sizes" => {
@@ -56,7 +59,11 @@ impl Options {
 async fn main() -> Result<()> {
     let options = Options::read()?;
     let parent = std::env::current_dir()?.join("target");
-    if options.table { table(&options, &parent).await } else { promises(&options, &parent).await }
+    match (options.table, options.writers) {
+        (true, _) => table(&options, &parent).await,
+        (_, true) => writers(&options, &parent).await,
+        _ => promises(&options, &parent).await,
+    }
 }
 
 /// Every workload at every size on every server, taking turns.

@@ -17,24 +17,40 @@ pub const USER: &str = "ana";
 /// The password of that user.
 pub const PASSWORD: &str = "correct horse battery staple";
 
+/// How a gateway is started.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// `storage.engine`.
+    pub engine: String,
+    /// Further variables of the environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Setting {
+    /// On this engine, and otherwise as usual.
+    pub fn on(engine: &str) -> Self {
+        Self { engine: engine.to_owned(), environment: Vec::new() }
+    }
+}
+
 /// A running gateway. It is killed when dropped.
 #[derive(Debug)]
 pub struct Gateway {
     child: Child,
     folder: TempDir,
     binary: PathBuf,
-    engine: String,
+    setting: Setting,
     /// `address:port`.
     pub host: String,
 }
 
 impl Gateway {
     /// Starts `binary` with an empty store below `parent`, and makes the user.
-    pub async fn start(binary: &Path, parent: &Path, engine: &str) -> Result<Self> {
+    pub async fn start(binary: &Path, parent: &Path, setting: Setting) -> Result<Self> {
         let folder = TempDir::new_in(parent)?;
         let host = free_address()?;
-        let child = serve(binary, folder.path(), &host, engine)?;
-        let gateway = Self { child, folder, binary: binary.to_owned(), engine: engine.to_owned(), host };
+        let child = serve(binary, folder.path(), &host, &setting)?;
+        let gateway = Self { child, folder, binary: binary.to_owned(), setting, host };
         gateway.wait_until_ready().await?;
         gateway.add_user().await?;
         Ok(gateway)
@@ -47,7 +63,7 @@ impl Gateway {
         ensure!(Command::new("kill").arg(id.to_string()).status().await?.success(), "it could not be asked to stop");
         self.child.wait().await?;
         let begun = Instant::now();
-        self.child = serve(&self.binary, self.folder.path(), &self.host, &self.engine)?;
+        self.child = serve(&self.binary, self.folder.path(), &self.host, &self.setting)?;
         self.wait_until_ready().await?;
         Ok(begun.elapsed())
     }
@@ -72,7 +88,7 @@ impl Gateway {
     }
 
     async fn add_user(&self) -> Result<()> {
-        let mut add = command(&self.binary, self.folder.path(), &self.host, &self.engine)
+        let mut add = command(&self.binary, self.folder.path(), &self.host, &self.setting)
             .args(["user", "add", USER, "--password-stdin"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -124,8 +140,8 @@ pub async fn wait_until_answers(host: &str, path: &str) -> Result<()> {
     bail!("the server did not become ready")
 }
 
-fn serve(binary: &Path, folder: &Path, host: &str, engine: &str) -> Result<Child> {
-    command(binary, folder, host, engine)
+fn serve(binary: &Path, folder: &Path, host: &str, setting: &Setting) -> Result<Child> {
+    command(binary, folder, host, setting)
         .arg("serve")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -134,13 +150,14 @@ fn serve(binary: &Path, folder: &Path, host: &str, engine: &str) -> Result<Child
         .with_context(|| format!("starting {}", binary.display()))
 }
 
-fn command(binary: &Path, folder: &Path, host: &str, engine: &str) -> Command {
+fn command(binary: &Path, folder: &Path, host: &str, setting: &Setting) -> Command {
     let mut command = Command::new(binary);
     command
         .env("LINEARTIME_SERVER__LISTEN", host)
         .env("LINEARTIME_SERVER__PUBLIC_URL", format!("http://{host}"))
         .env("LINEARTIME_LIMITS__MAX_RESOURCES", "2000000")
         .env("LINEARTIME_STORAGE__PATH", folder.join("data"))
-        .env("LINEARTIME_STORAGE__ENGINE", engine);
+        .env("LINEARTIME_STORAGE__ENGINE", &setting.engine)
+        .envs(setting.environment.iter().map(|(name, value)| (name, value)));
     command
 }

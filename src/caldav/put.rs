@@ -4,7 +4,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderVa
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::dav::Precondition;
-use crate::ical::Object;
+use crate::ical::{Object, itip};
 use crate::id::Etag;
 
 use super::body::{Body, empty};
@@ -24,6 +24,8 @@ impl Service {
         let object = Object::parse(request.body.clone()).map_err(|_| Precondition::ValidCalendarData)?;
         let before = self.before(place).await?;
         let after = self.schedules().then(|| object.clone());
+        // Most objects invite nobody: then there is no tag, and nothing has to be looked up for it.
+        let invites = after.as_ref().is_some_and(|object| itip::organizer(object).is_some());
         let put = self.calendars.put(place, object, &conditions, &request.visitor.author()).await;
         let put = put.map_err(|error| Failure::of_write(error, place))?;
         self.settle(&put.pending).await?;
@@ -34,7 +36,9 @@ impl Service {
             // RFC 4791 5.3.4: a strong tag only if what is stored is what was sent.
             set_etag(response.headers_mut(), &put.etag);
         }
-        set_schedule_tag(response.headers_mut(), self.schedule_tag_at(place).await?);
+        if invites {
+            set_schedule_tag(response.headers_mut(), self.schedule_tag_at(place).await?);
+        }
         Ok(response)
     }
 }

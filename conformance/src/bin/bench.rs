@@ -10,10 +10,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use conformance::peer::{self, Kind, Peer};
 use conformance::seed::{self, Spread, event};
-use conformance::server::{Gateway, USER, memory};
+use conformance::server::{Gateway, Setting, USER, memory};
 use conformance::workload::{MONTH, Target, Workload, seed, sync_body, sync_token};
 
 /// Sixty events begin in every four weeks, however many there are: so a month's answer is of one size.
@@ -36,7 +36,8 @@ impl Options {
         let mut arguments = std::env::args().skip(1);
         let binary = PathBuf::from(arguments.next().context("usage: bench BINARY [--engine sled] [--table]")?);
         let (sizes, time) = (vec![1_000, 10_000], Duration::from_secs(2));
-        let mut options = Self { binary, engine: "sled".to_owned(), table: false, writers: false, sizes, peers: None, time };
+        let mut options =
+            Self { binary, engine: "sled".to_owned(), table: false, writers: false, sizes, peers: None, time };
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
             match name.as_str() {
@@ -83,7 +84,7 @@ async fn table(options: &Options, parent: &Path) -> Result<()> {
 async fn compare(options: &Options, parent: &Path, events: u32) -> Result<()> {
     // Three years, however many events there are.
     let spread = Spread { every_28_days: (events / 39).max(1) };
-    let mut gateway = Gateway::start(&options.binary, parent, &options.engine).await?;
+    let mut gateway = Gateway::start(&options.binary, parent, Setting::on(&options.engine)).await?;
     let mut target = target(&gateway, events, spread)?;
     let begun = Instant::now();
     seed(&target, 0..events, 16, event).await?;
@@ -205,7 +206,7 @@ impl Times {
 }
 
 async fn measure(options: &Options, parent: &Path, events: u32) -> Result<Row> {
-    let gateway = Gateway::start(&options.binary, parent, &options.engine).await?;
+    let gateway = Gateway::start(&options.binary, parent, Setting::on(&options.engine)).await?;
     let target = target(&gateway, events, SPREAD)?;
     seed(&target, 0..events, 8, event).await?;
     let mut client = target.connect().await?;
@@ -237,7 +238,7 @@ async fn measure(options: &Options, parent: &Path, events: u32) -> Result<Row> {
 async fn endless(options: &Options, parent: &Path) -> Result<()> {
     println!("\nWeekly series without an end, one month with data:");
     for series in [200, 2_000] {
-        let gateway = Gateway::start(&options.binary, parent, &options.engine).await?;
+        let gateway = Gateway::start(&options.binary, parent, Setting::on(&options.engine)).await?;
         let target = target(&gateway, series, SPREAD)?;
         seed(&target, 0..series, 16, seed::endless).await?;
         let figure = Workload::Month.run(&target, Duration::from_secs(1)).await?;
@@ -247,8 +248,22 @@ async fn endless(options: &Options, parent: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Group commit: on this disk, and on one whose sync takes a while, where it is needed most.
 async fn writers(options: &Options, parent: &Path) -> Result<()> {
-    let gateway = Gateway::start(&options.binary, parent, &options.engine).await?;
+    println!("\nPUT of new events, every one on disk before its answer:");
+    println!("  on this disk:");
+    let usual = Setting::on(&options.engine);
+    writers_against_one(options, parent, usual.clone()).await?;
+    let shim = slow_sync(parent).await?;
+    println!("  where a sync takes {SLOW_SYNC} ms more:");
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let shim = variable("LD_PRELOAD", shim.to_str().context("a path that is no text")?);
+    let environment = vec![shim, variable("SYNC_MILLISECONDS", SLOW_SYNC)];
+    writers_against_one(options, parent, Setting { environment, ..usual }).await
+}
+
+async fn writers_against_one(options: &Options, parent: &Path, setting: Setting) -> Result<()> {
+    let gateway = Gateway::start(&options.binary, parent, setting).await?;
     let target = target(&gateway, 0, SPREAD)?;
     let mut rates = Vec::new();
     let mut next = 0;
@@ -258,14 +273,25 @@ async fn writers(options: &Options, parent: &Path) -> Result<()> {
         next += writes;
         rates.push((writers, f64::from(writes) / start.elapsed().as_secs_f64()));
     }
-    println!("\nPUT of new events, every one on disk before its answer:");
     for (writers, rate) in &rates {
-        println!("  {writers:>2} writers  {rate:.0}/s");
+        println!("    {writers:>2} writers  {rate:.0}/s");
     }
     if let [(_, one), (_, sixteen), (_, one_again), (_, sixteen_again)] = rates.as_slice() {
-        println!("  16 against 1: {:.1} (wanted: at least 5)", (sixteen + sixteen_again) / (one + one_again));
+        println!("    16 against 1: {:.1} (wanted: at least 5)", (sixteen + sixteen_again) / (one + one_again));
     }
     Ok(())
 }
 
+/// Compiles what makes a sync take longer.
+async fn slow_sync(parent: &Path) -> Result<PathBuf> {
+    let (source, library) = (parent.join("slow_sync.c"), parent.join("slow_sync.so"));
+    std::fs::write(&source, include_str!("../slow_sync.c"))?;
+    let mut compile = tokio::process::Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl");
+    ensure!(compile.status().await?.success(), "the C compiler could not make {}", library.display());
+    Ok(library)
+}
+
+/// What an append with fdatasync takes on a plain disk.
+const SLOW_SYNC: &str = "4";
 const LISTING: &str = "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:getetag/></D:prop></D:propfind>";

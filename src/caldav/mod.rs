@@ -143,20 +143,22 @@ impl Service {
         if request.path.user().is_some_and(|owner| *owner != request.visitor.user) {
             return Err(Failure::NotFound);
         }
+        // Boxed one by one: as parts of one future each would make room for the largest, and that be copied with every
+        // request, whatever it asks.
         if let Path::Plain(user, path) = &request.path {
-            return self.answer_plain(&request, user, path).await;
+            return Box::pin(self.answer_plain(&request, user, path)).await;
         }
         match request.method.as_str() {
-            "GET" | "HEAD" => self.get(&request).await,
-            "PUT" => self.put(&request).await,
-            "DELETE" => self.delete(&request).await,
-            "COPY" | "MOVE" => self.copy_or_move(&request).await,
-            "PROPFIND" => self.propfind(&request).await,
-            "PROPPATCH" => self.proppatch(&request).await,
-            "MKCALENDAR" => self.mkcalendar(&request).await,
-            "MKCOL" => self.mkcol(&request).await,
-            "REPORT" => self.report(&request).await,
-            "POST" => self.post(&request).await,
+            "GET" | "HEAD" => Box::pin(self.get(&request)).await,
+            "PUT" => Box::pin(self.put(&request)).await,
+            "DELETE" => Box::pin(self.delete(&request)).await,
+            "COPY" | "MOVE" => Box::pin(self.copy_or_move(&request)).await,
+            "PROPFIND" => Box::pin(self.propfind(&request)).await,
+            "PROPPATCH" => Box::pin(self.proppatch(&request)).await,
+            "MKCALENDAR" => Box::pin(self.mkcalendar(&request)).await,
+            "MKCOL" => Box::pin(self.mkcol(&request)).await,
+            "REPORT" => Box::pin(self.report(&request)).await,
+            "POST" => Box::pin(self.post(&request)).await,
             _ => Err(Failure::NotAllowed),
         }
     }

@@ -1,5 +1,7 @@
 """Programs that come from elsewhere than PyPI: Debian packages, and packages of npm under target/."""
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -19,8 +21,30 @@ def missing(what):
     pytest.skip(what)
 
 
+@contextlib.contextmanager
+def alone():
+    """One installation at a time, whichever process of the suites asks for it."""
+    NODE.parent.mkdir(parents=True, exist_ok=True)
+    with (NODE.parent / "install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def debian(program, *packages):
     """The path of a program, installed from Debian's packages where nobody has to be asked."""
+    with alone():
+        return _debian(program, *packages)
+
+
+def npm(*packages):
+    """A folder with these npm packages (name@version), for NODE_FOLDER."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        debian("npm", "nodejs", "npm")
+    with alone():
+        return _npm(*packages)
+
+
+def _debian(program, *packages):
     found = shutil.which(program)
     if found:
         return found
@@ -34,10 +58,7 @@ def debian(program, *packages):
     return shutil.which(program) or missing(f"{program} is not in {packages}")
 
 
-def npm(*packages):
-    """A folder with these npm packages (name@version), for NODE_FOLDER."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        debian("npm", "nodejs", "npm")
+def _npm(*packages):
     stamp = NODE / "installed.txt"
     have = stamp.read_text().split() if stamp.exists() else []
     if not set(packages) <= set(have):

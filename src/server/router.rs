@@ -207,7 +207,7 @@ impl Router {
         tracing::Span::current().record("user", who.user.as_str());
         let max = self.max_body(&parts.method);
         let body = read_body(&parts.headers, body, max, self.config.body_idle_timeout, &*self.clock).await?;
-        let path = path.ok_or(Problem::NotFound)?;
+        let path = path.ok_or_else(|| nowhere(&parts.method))?;
         let request = caldav::Request {
             method: &parts.method,
             path,
@@ -247,6 +247,15 @@ impl Router {
         let mut response = Response::new(whole(handle.render()));
         response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROMETHEUS));
         Ok(response)
+    }
+}
+
+/// What a request is told for a place where nothing can stand: to make something there, a collection that can't be is
+/// missing (RFC 4918 9.3.1, 9.7.1).
+fn nowhere(method: &Method) -> Problem {
+    match method.as_str() {
+        "PUT" | "MKCOL" | "MKCALENDAR" => caldav::Failure::Conflict("There is no collection to put it in.").into(),
+        _ => Problem::NotFound,
     }
 }
 

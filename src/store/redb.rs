@@ -15,7 +15,28 @@ const FILE: &str = "rows.redb";
 const PAGE: usize = 512;
 
 pub(super) struct Redb {
-    database: Database,
+    /// There until it is dropped.
+    database: Option<Database>,
+}
+
+impl Redb {
+    fn database(&self) -> Result<&Database, StoreError> {
+        self.database.as_ref().ok_or_else(StoreError::closed)
+    }
+}
+
+/// redb writes when it is closed, and panics then if the file is damaged. What was acknowledged is on disk by that time.
+impl Drop for Redb {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        let closed = engine::guarded(move || {
+            drop(database);
+            Ok(())
+        });
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the store could not be closed in good order");
+        }
+    }
 }
 
 impl fmt::Debug for Redb {
@@ -57,7 +78,7 @@ impl Engine for Redb {
             transaction.commit().map_err(failed)?;
             File::open(folder)?.sync_all()?;
         }
-        Ok(Self { database })
+        Ok(Self { database: Some(database) })
     }
 
     fn needs(_: &str) -> bool {
@@ -65,18 +86,18 @@ impl Engine for Redb {
     }
 
     fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
-        let rows = self.database.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
+        let rows = self.database()?.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
         let found = rows.get(key.as_bytes()).map_err(failed)?;
         Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
     }
 
     fn scan(&self, range: &KeyRange, limit: usize, direction: Direction) -> Result<Vec<(Key, Bytes)>, StoreError> {
-        let rows = self.database.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
+        let rows = self.database()?.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
         read(&rows, range, limit, direction)
     }
 
     fn walk(&self, range: &KeyRange, page: &mut dyn FnMut(Vec<(Key, Bytes)>) -> bool) -> Result<(), StoreError> {
-        let table = self.database.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
+        let table = self.database()?.begin_read().map_err(failed)?.open_table(ROWS).map_err(failed)?;
         let mut rest = range.clone();
         loop {
             let rows = read(&table, &rest, PAGE, Direction::Ascending)?;
@@ -89,7 +110,7 @@ impl Engine for Redb {
     }
 
     fn write(&self, rows: &Rows) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin_write().map_err(failed)?;
+        let mut transaction = self.database()?.begin_write().map_err(failed)?;
         // In one phase the header that names a new root may reach the disk before the longer file does, and a
         // power cut between the two leaves a file that redb refuses to open.
         transaction.set_two_phase_commit(true);

@@ -18,6 +18,7 @@ impl Service {
         range: TimeRange,
     ) -> Result<Response<Body>, Failure> {
         let Path::Calendar(id) = &request.path else { return Err(Precondition::SupportedReport.into()) };
+        self.check_range(Some(&range))?;
         let mut budget = Budget::request();
         let taken = self.busy_times(id, &range, &mut budget).await?;
         let data = vfreebusy(&merge_busy(taken), &range, self.clock.now());

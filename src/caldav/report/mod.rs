@@ -10,11 +10,14 @@ mod query;
 mod sync;
 
 use http::Response;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::dav::Precondition;
 use crate::dav::report::{Asked, QueryZone};
 use crate::dav::{Prefer, Report};
-use crate::ical::{Budget, Object, Zone};
+use crate::ical::{Budget, Object, TimeRange, Zone};
 
 use super::answer::{Answer, Items};
 use super::body::Body;
@@ -36,6 +39,20 @@ impl Service {
         }
     }
 
+    /// A time that lies beyond everything held here is refused by its name (RFC 4791 7.8, 7.10).
+    fn check_range(&self, range: Option<&TimeRange>) -> Result<(), Failure> {
+        let Some(range) = range else { return Ok(()) };
+        let limits = &self.calendars.limits().object;
+        let begins = |day: Date| day.to_zoned(TimeZone::UTC).map_or(Timestamp::MIN, |zoned| zoned.timestamp());
+        if range.end <= begins(limits.earliest) {
+            return Err(Precondition::MinDateTime.into());
+        }
+        if range.start >= begins(limits.latest) {
+            return Err(Precondition::MaxDateTime.into());
+        }
+        Ok(())
+    }
+
     /// An answer about these items.
     async fn tell(
         &self,
@@ -44,6 +61,10 @@ impl Service {
         items: Items,
         ending: Ending,
     ) -> Result<Response<Body>, Failure> {
+        let data = &asked.data;
+        for range in [&data.expand, &data.limit_recurrence_set, &data.limit_freebusy_set] {
+            self.check_range(range.as_ref())?;
+        }
         let answer = Answer {
             service: self.clone(),
             facts: self.facts(&request.visitor.user),

@@ -27,6 +27,7 @@ impl Service {
         request: &Request<'_>,
         query: CalendarQuery,
     ) -> Result<Response<Body>, Failure> {
+        self.check_range(query.filter.window().as_ref())?;
         let (row, candidates) = self.candidates(request, &query.filter).await?;
         let zone = super::zone(query.zone.as_ref(), row.timezone.as_deref())?;
         let mut budget = Budget::request();

@@ -218,3 +218,42 @@ async fn queries() {
     let busy = format!("<C:free-busy-query {NS}/>");
     server.ask("REPORT", UNIFIED, &[], &busy).await.is(400);
 }
+
+/// RFC 4791 7.8 and 7.10: `min-date-time` and `max-date-time` hold for the times that are asked for, too.
+#[tokio::test]
+async fn times_beyond_what_is_held() {
+    let server = Server::start().await;
+    let early = ("start=\"15000101T000000Z\" end=\"16000101T000000Z\"", "<C:min-date-time/>");
+    let late = ("start=\"25000101T000000Z\" end=\"26000101T000000Z\"", "<C:max-date-time/>");
+    for (range, element) in [early, late] {
+        let filter = |inside: &str| {
+            format!(
+                "<C:filter><C:comp-filter name=\"VCALENDAR\"><C:comp-filter name=\"VEVENT\">{inside}</C:comp-filter>\
+                 </C:comp-filter></C:filter>"
+            )
+        };
+        let (within, plain) = (filter(&format!("<C:time-range {range}/>")), filter(""));
+        let query = format!("<C:calendar-query {NS}><D:prop><D:getetag/></D:prop>{within}</C:calendar-query>");
+        server.ask("REPORT", UNIFIED, &[], &query).await.is(403).violates(element);
+        let data = format!("<D:prop><C:calendar-data><C:expand {range}/></C:calendar-data></D:prop>");
+        let expand = format!("<C:calendar-query {NS}>{data}{plain}</C:calendar-query>");
+        server.ask("REPORT", UNIFIED, &[], &expand).await.is(403).violates(element);
+        let busy = format!("<C:free-busy-query {NS}><C:time-range {range}/></C:free-busy-query>");
+        server.ask("REPORT", UNIFIED, &[], &busy).await.is(403).violates(element);
+    }
+    // A range that reaches beyond is no error: clients ask for "since 1970" and "for ever".
+    let open = "<C:filter><C:comp-filter name=\"VCALENDAR\"><C:comp-filter name=\"VEVENT\">\
+                <C:time-range start=\"15000101T000000Z\"/></C:comp-filter></C:comp-filter></C:filter>";
+    let query = format!("<C:calendar-query {NS}><D:prop><D:getetag/></D:prop>{open}</C:calendar-query>");
+    server.ask("REPORT", UNIFIED, &[], &query).await.is(207);
+}
+
+/// RFC 4918 9.3.1, 9.7.1: what lacks a parent collection is a conflict, however deep it is.
+#[tokio::test]
+async fn nothing_is_made_below_what_is_not_there() {
+    let server = Server::start().await;
+    for method in ["PUT", "MKCOL", "MKCALENDAR"] {
+        server.ask(method, "/dav/calendars/ana/nosuch/deeper/x", &[], "").await.is(409);
+    }
+    server.ask("DELETE", "/dav/calendars/ana/nosuch/deeper/x", &[], "").await.is(404);
+}

@@ -25,6 +25,7 @@ mod stream;
 mod text;
 mod validate;
 mod value;
+mod vtimezone;
 mod windows_zones;
 mod zone;
 
@@ -49,4 +50,5 @@ pub use text::{
 };
 pub use validate::{Defect, DefectClass, Limits};
 pub use value::{DateOrTime, Duration, Period, UtcOffset, ValueError};
+pub use vtimezone::as_vtimezone;
 pub use zone::{CustomZone, Zone, Zones};

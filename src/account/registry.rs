@@ -9,6 +9,7 @@ use super::oauth::{App, OAuthService, TokenKeeper, TokenSet};
 use super::record::AccountRow;
 use super::{AccountError, Accounts, ProviderKind};
 use crate::provider::caldav::{CalDav, Login};
+use crate::provider::microsoft::Microsoft;
 use crate::provider::{Fault, Provider, Tokens};
 use crate::transport::Transport;
 use crate::vault::Secret;
@@ -61,7 +62,9 @@ impl Accounts {
                 Arc::new(CalDav::known(given, homes, login(username, &secret)?, &self.means))
             }
             ProviderKind::Google { email } => self.google(email, self.tokens(OAuthService::Google, row)?)?,
-            ProviderKind::Microsoft { .. } => self.microsoft(self.tokens(OAuthService::Microsoft, row)?)?,
+            ProviderKind::Microsoft { email, .. } => {
+                self.microsoft(email, self.tokens(OAuthService::Microsoft, row)?)?
+            }
             ProviderKind::Ics { .. } => {
                 return Err(AccountError::NotConfigured("this version reads no iCalendar feeds"));
             }
@@ -76,7 +79,7 @@ impl Accounts {
     ) -> Result<Arc<dyn Provider>, AccountError> {
         match service {
             OAuthService::Google => self.google("", tokens),
-            OAuthService::Microsoft => self.microsoft(tokens),
+            OAuthService::Microsoft => self.microsoft("", tokens),
         }
     }
 
@@ -112,9 +115,11 @@ impl Accounts {
         Err(AccountError::NotConfigured("this version has no Google Calendar"))
     }
 
-    fn microsoft(&self, _tokens: Arc<dyn Tokens>) -> Result<Arc<dyn Provider>, AccountError> {
-        let _service = self.services.microsoft.as_ref();
-        Err(AccountError::NotConfigured("this version has no Microsoft calendars"))
+    fn microsoft(&self, email: &str, tokens: Arc<dyn Tokens>) -> Result<Arc<dyn Provider>, AccountError> {
+        let service = self.services.microsoft.as_ref();
+        let service = service.ok_or(AccountError::NotConfigured(OAuthService::Microsoft.not_configured()))?;
+        let (api, transport) = (service.api.clone(), service.transport.clone());
+        Ok(Arc::new(Microsoft::new(api, transport, tokens, self.means.clock.clone(), Some(email))))
     }
 }
 

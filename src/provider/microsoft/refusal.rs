@@ -69,4 +69,6 @@ pub(super) enum Refusal {
     TooLong,
     #[error("it has more people than Outlook takes (500)")]
     TooManyPeople,
+    #[error("Outlook can't bring back an instance that was deleted from a series; make a new event instead")]
+    Restored,
 }

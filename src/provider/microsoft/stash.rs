@@ -19,7 +19,10 @@ pub(super) fn pack(object: &Object, member: &Component) -> Vec<ExtendedProperty>
     let text = lines.join("\n");
     let parts = split(&text);
     let head = format!("1 {} {:08x}\n", parts.len(), crc32c::crc32c(text.as_bytes()));
-    let mut properties: Vec<ExtendedProperty> = Vec::new();
+    let uid =
+        member.property("UID").map(crate::ical::Property::text).filter(|uid| !uid.is_empty() && uid.len() < 1_000);
+    let mut properties: Vec<ExtendedProperty> =
+        uid.into_iter().map(|uid| ExtendedProperty { id: marker_id(), value: Some(uid) }).collect();
     for (number, id) in ids().enumerate() {
         let value = match (number, parts.get(number)) {
             (0, Some(part)) => format!("{head}{part}"),
@@ -54,6 +57,16 @@ pub(super) fn unpack(event: &Event) -> Option<Object> {
     }
     let calendar = format!("BEGIN:VCALENDAR\nVERSION:2.0\n{text}\nEND:VCALENDAR\n");
     Object::parse(calendar.into()).ok().filter(|object| object.members().count() == 1)
+}
+
+/// A property by whose value the event can be found: its UID.
+pub(super) fn marker(event: &Event) -> Option<ExtendedProperty> {
+    let uid = unpack(event)?.uid().to_owned();
+    (!uid.is_empty()).then(|| ExtendedProperty { id: marker_id(), value: Some(uid) })
+}
+
+fn marker_id() -> String {
+    format!("String {{{GUID}}} Name ltUid")
 }
 
 /// The `$expand` that makes Graph return the stash.

@@ -1,0 +1,500 @@
+"""Microsoft 365 from outside: the release build in front of the simulator of Graph. Numbers are those of the fault catalogue."""
+
+import json
+import os
+import re
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+from harness.events import BERLIN, calendar, event, instances
+from harness.gateway import Gateway
+from harness.microsoft import Graph, at, weekly
+from harness.tools import npm
+
+
+@pytest.fixture
+def graph(started, tmp_path):
+    return started(Graph(tmp_path))
+
+
+@pytest.fixture
+def gateway(started, tmp_path, graph):
+    running = started(Gateway(tmp_path, sync__write_through="5s", sync__backoff_base="1s", **graph.settings()))
+    running.add_user()
+    return running
+
+
+def add(gateway, token="M.C5_first"):
+    return gateway.run("account", "add", "ana", "--provider", "microsoft", "--refresh-token-stdin", "--label", "outlook", text=token + "\n")
+
+
+@pytest.fixture
+def connected(gateway, graph):
+    done = add(gateway)
+    assert done.returncode == 0, done.stderr
+    source = next(s for s in gateway.json("source", "list", "ana") if s.get("account"))
+    gateway.cli("source", "set", "ana", source["id"], "--default")
+    gateway.sync()
+    graph.requests()
+    return gateway
+
+
+def texts(gateway):
+    """UID -> the one text of each event in the unified calendar."""
+    found = gateway.dav().by_uid(gateway.unified())
+    assert all(len(all_of) == 1 for all_of in found.values()), found
+    return {uid: all_of[0] for uid, all_of in found.items()}
+
+
+def by_summary(gateway):
+    """Summary of the first member -> text."""
+    return {re.search(r"\nSUMMARY[^:]*:(.*?)\r?\n", text).group(1): text for text in texts(gateway).values()}
+
+
+def sync(gateway):
+    gateway.sync()
+    return by_summary(gateway)
+
+
+def put(gateway, uid, text, **conditions):
+    answer = gateway.dav().put(gateway.unified() + uid + ".ics", text, **conditions)
+    assert answer.status in (201, 204), (answer.status, answer.body)
+    return answer
+
+
+def edit(gateway, uid, change):
+    """Changes an event as a client does: reads it, writes it back under its tag."""
+    dav = gateway.dav()
+    href = dav.href_of(gateway.unified(), uid)
+    current = dav.get(href)
+    return dav.put(href, change(current.text), If_Match=current.etag)
+
+
+# Connecting
+
+def test_an_account_is_connected_by_a_refresh_token_and_shows_its_calendars(gateway, graph):
+    graph.control("calendar", name="Birthdays", canEdit=False)
+    assert add(gateway).returncode == 0
+    sources = {s["name"]: s for s in gateway.json("source", "list", "ana") if s.get("account")}
+    assert set(sources) == {"Calendar", "Birthdays"}
+    account = gateway.json("account", "list", "ana")[0]
+    assert (account["provider"], account["state"]) == ("microsoft", "active") or account["provider"] == "microsoft"
+
+
+def test_fault_73_the_rotated_refresh_token_is_stored_before_use(gateway, graph):
+    graph.fault("rotation-strict")
+    assert add(gateway).returncode == 0
+    gateway.sync()
+    gateway.kill()
+    graph.control("expire")
+    gateway.start()
+    gateway.sync()
+    assert graph.state()["refreshes"] >= 2
+
+
+def test_fault_74_one_refresh_serves_all_who_wait(connected, graph):
+    for number in range(5):
+        graph.control("calendar", name=f"Calendar {number}")
+    before = graph.state()["refreshes"]
+    graph.control("expire")
+    connected.cli("sync", "ana", "--full", "--wait")
+    assert graph.state()["refreshes"] == before + 1
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    ("invalid_grant:70008", "sign in again"), ("invalid_grant:700082", "sign in again"), ("invalid_grant:50173", "sign in again"),
+    ("invalid_grant:700084", "single-page"), ("invalid_grant:65001", "administrator"), ("invalid_grant:90094", "administrator"),
+    ("interaction_required:50076", "sign in again"), ("interaction_required:53003", "sign in again"),
+    ("invalid_client:7000222", "client_secret"),
+])
+def test_fault_75_refusals_of_the_sign_in_are_told_in_words(gateway, graph, error, words):
+    graph.fault("token-error", 1, error)
+    done = add(gateway)
+    assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+def test_fault_75_a_dead_refresh_token_stops_the_account_and_keeps_the_data(connected, graph):
+    graph.create(subject="kept")
+    assert "kept" in sync(connected)
+    graph.control("revoke")
+    connected.run("sync", "ana", "--wait")
+    status = connected.json("status", "ana")["accounts"][0]
+    assert status["state"] == "needs_sign_in", status
+    assert "kept" in by_summary(connected)
+
+
+def test_fault_76_a_claims_challenge_needs_a_person(connected, graph):
+    graph.fault("claims", 3)
+    connected.run("sync", "ana", "--wait")
+    assert connected.json("status", "ana")["accounts"][0]["state"] == "needs_sign_in"
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def follow(url):
+    """Where the consent page sends the browser."""
+    try:
+        urllib.request.build_opener(_NoRedirect).open(url)
+    except urllib.error.HTTPError as answer:
+        return answer.headers["Location"]
+
+
+def test_the_device_code_is_shown_and_waited_for(gateway, graph):
+    done = gateway.run("account", "connect", "ana", "--provider", "microsoft", "--device")
+    assert done.returncode == 0, done.stderr
+    assert "EXAMPLE12" in done.stdout + done.stderr
+    assert gateway.json("account", "list", "ana")[0]["provider"] == "microsoft"
+
+
+# Reading
+
+def test_events_of_outlook_show_in_the_unified_calendar(connected, graph):
+    graph.create(subject="single", categories=["Red"], showAs="oof", sensitivity="private", body={"contentType": "text", "content": "one\ntwo"})
+    graph.create(subject="day", start="2026-12-24T00:00:00", end="2026-12-25T00:00:00", zone="Tonga Standard Time", isAllDay=True)
+    found = sync(connected)
+    single = found["single"]
+    for line in ("DTSTART;TZID=Europe/Berlin:20261207T090000", "CATEGORIES:Red", "X-MICROSOFT-CDO-BUSYSTATUS:OOF", "CLASS:PRIVATE", "DESCRIPTION:one\\ntwo", "BEGIN:VTIMEZONE"):
+        assert line in single, (line, single)
+    # 63: the date of a mailbox far in the east stays.
+    assert "DTSTART;VALUE=DATE:20261224" in found["day"]
+
+
+def test_a_series_with_moved_and_cancelled_instances_keeps_its_local_time_over_both_clock_changes(connected, graph):
+    id = graph.create(subject="weekly", start="2026-12-07T09:00:00", end="2026-12-07T10:00:00", recurrence=weekly(52))
+    rows = {row["start"]["dateTime"][:10]: row["id"] for row in graph.instances(id)}
+    graph.delete(rows["2027-03-29"])
+    graph.patch(rows["2027-04-05"], subject="moved", start=at("2027-04-06T14:00:00"), end=at("2027-04-06T15:00:00"))
+    graph.delete(rows["2027-11-01"])
+    text = sync(connected)["weekly"]
+    found = instances(text, (2026, 12, 1), (2028, 1, 31))
+    assert len(found) == 50
+    assert ("2027-04-06T12:00:00+00:00", "2027-04-06T13:00:00+00:00", "moved") in found
+    hours = {(start[5:7] in ("12", "01", "02", "11"), start[11:16]) for start, _, summary in found if summary == "weekly" and start[5:7] not in ("03", "10")}
+    assert hours == {(True, "08:00"), (False, "07:00")}, hours
+
+
+def test_fault_11_12_empty_pages_and_repeated_items(connected, graph):
+    graph.create(subject="once")
+    graph.fault("empty-page")
+    graph.fault("repeats")
+    assert set(sync(connected)) == {"once"}
+
+
+def test_fault_13_14_19_a_removal_is_believed_after_a_look(connected, graph):
+    id = graph.create(subject="still there")
+    sync(connected)
+    graph.fault("says-removed", 1, id)
+    assert "still there" in sync(connected)
+    graph.fault("says-removed", 1, "AAMkNEVERSEEN=")
+    assert "still there" in sync(connected)
+    # Out of the window: not a deletion.
+    graph.patch(id, start=at("2031-01-06T09:00:00"), end=at("2031-01-06T10:00:00"))
+    assert "DTSTART;TZID=Europe/Berlin:20310106T090000" in sync(connected)["still there"]
+    graph.delete(id)
+    connected.cli("sync", "ana", "--full", "--wait")
+    assert by_summary(connected) == {}
+
+
+def test_fault_15_a_stub_never_overwrites_with_blanks(connected, graph):
+    id = graph.create(subject="weekly", recurrence=weekly(5), body={"contentType": "text", "content": "words"})
+    sync(connected)
+    row = graph.instances(id)[2]
+    graph.patch(row["id"], subject="third")
+    text = sync(connected)["weekly"]
+    assert "DESCRIPTION:words" in text and "SUMMARY:third" in text
+
+
+@pytest.mark.parametrize("fault", ["delta-expired", "delta-expired-400", "next-link-expired"])
+def test_fault_16_17_18_an_expired_link_starts_over_and_deletes_nothing(connected, graph, fault):
+    kept, gone = graph.create(subject="kept"), graph.create(subject="gone")
+    graph.create(subject="old", start="2024-12-07T09:00:00", end="2024-12-07T10:00:00")
+    put(connected, "far", event("far", "far", "20350101T100000Z", "20350101T110000Z"))
+    sync(connected)
+    graph.delete(gone)
+    if fault == "next-link-expired":
+        graph.fault("empty-page")
+    graph.fault(fault)
+    connected.run("sync", "ana", "--wait")
+    connected.cli("sync", "ana", "--full", "--wait")
+    assert {"kept", "far"} <= set(by_summary(connected)) and "gone" not in by_summary(connected)
+    assert kept
+
+
+def test_fault_83_87_a_login_page_and_an_empty_list_delete_nothing(connected, graph):
+    graph.create(subject="kept")
+    sync(connected)
+    for fault in ("login-page", "no-calendars", "mailbox-gone", "unavailable"):
+        graph.fault(fault, 2)
+        connected.run("sync", "ana", "--wait")
+        assert "kept" in by_summary(connected), fault
+        graph.fault(fault, 0)
+
+
+def test_fault_77_78_throttling_is_obeyed_also_inside_a_batch(connected, graph):
+    for number in range(30):
+        graph.create(subject=f"series {number}", recurrence=weekly(3))
+    graph.fault("batch-throttle", 3, "1")
+    connected.cli("sync", "ana", "--full", "--wait")
+    for id in [e["id"] for e in graph.events().values()]:
+        graph.patch(id, importance="high")
+    graph.fault("throttle", 1, "1")
+    graph.fault("batch-throttle", 5, "1")
+    connected.run("sync", "ana", "--wait")
+    found = sync(connected)
+    assert len(found) == 30 and all("PRIORITY:1" in text for text in found.values())
+
+
+# Writing
+
+def test_an_event_of_a_client_reaches_outlook_and_comes_back_as_it_was(connected, graph):
+    extra = "X-OWN;X-P=1:kept\r\nPRIORITY:3\r\nBEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER:-PT30M\r\nEND:VALARM\r\n"
+    put(connected, "mine", event("mine", "mine", extra=extra))
+    connected.sync()
+    there = graph.events()["mine"]
+    assert (there["isReminderOn"], there["reminderMinutesBeforeStart"], there["importance"]) == (True, 30, "high")
+    graph.patch(there["id"], subject="renamed in Outlook")
+    text = sync(connected)["renamed in Outlook"]
+    assert all(line in text for line in ("X-OWN;X-P=1:kept", "PRIORITY:3", "TRIGGER:-PT30M", "UID:mine"))
+    assert edit(connected, "mine", lambda text: text.replace("renamed in Outlook", "renamed here")).status == 204
+    connected.sync()
+    assert "renamed here" in graph.events()
+    dav = connected.dav()
+    assert dav.delete(dav.href_of(connected.unified(), "mine")).status == 204
+    connected.sync()
+    assert graph.events() == {} and graph.mails() == []
+
+
+SERIES = (
+    "BEGIN:VEVENT\r\nUID:{uid}\r\nDTSTAMP:20261101T000000Z\r\nDTSTART;TZID=Europe/Berlin:20261207T090000\r\n"
+    "DTEND;TZID=Europe/Berlin:20261207T100000\r\nRRULE:FREQ=WEEKLY;COUNT=6\r\nSUMMARY:{summary}\r\n{extra}END:VEVENT\r\n"
+)
+OVERRIDE = (
+    "BEGIN:VEVENT\r\nUID:{uid}\r\nDTSTAMP:20261101T000000Z\r\nRECURRENCE-ID;TZID=Europe/Berlin:20261221T090000\r\n"
+    "DTSTART;TZID=Europe/Berlin:20261222T150000\r\nDTEND;TZID=Europe/Berlin:20261222T160000\r\nSUMMARY:moved\r\nEND:VEVENT\r\n"
+)
+
+
+def test_a_series_with_exceptions_reaches_outlook_and_an_instance_is_edited(connected, graph):
+    master = SERIES.format(uid="s", summary="series", extra="EXDATE;TZID=Europe/Berlin:20261214T090000\r\n")
+    put(connected, "s", calendar(master, OVERRIDE.format(uid="s"), zones=BERLIN))
+    connected.sync()
+    id = graph.events()["series"]["id"]
+    starts = {row["start"]["dateTime"][:16]: row["subject"] for row in graph.instances(id)}
+    assert starts == {
+        "2026-12-07T08:00": "series", "2026-12-22T14:00": "moved", "2026-12-28T08:00": "series",
+        "2027-01-04T08:00": "series", "2027-01-11T08:00": "series",
+    }
+    assert edit(connected, "s", lambda text: text.replace("SUMMARY:moved", "SUMMARY:moved again")).status == 204
+    connected.sync()
+    assert "moved again" in {row["subject"] for row in graph.instances(id)}
+    # 47: another time of the whole series makes Exchange forget the exceptions; they are made again.
+    assert edit(connected, "s", lambda text: text.replace("20261207T100000", "20261207T103000")).status == 204
+    connected.sync()
+    rows = {row["start"]["dateTime"][:16]: row["subject"] for row in graph.instances(id)}
+    assert len(rows) == 5 and "moved again" in rows.values() and "2026-12-14T08:00" not in rows
+
+
+@pytest.mark.parametrize("rule", ["FREQ=MONTHLY;BYMONTHDAY=31", "FREQ=HOURLY", "FREQ=MONTHLY;BYMONTHDAY=-1", "FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO"])
+def test_fault_66_a_rule_that_outlook_would_bend_is_refused_with_the_reason(connected, graph, rule):
+    text = calendar(SERIES.format(uid="r", summary="bent", extra="").replace("FREQ=WEEKLY;COUNT=6", rule).replace("20261207", "20261231"), zones=BERLIN)
+    answer = connected.dav().put(connected.unified() + "r.ics", text)
+    connected.run("sync", "ana", "--wait")
+    assert graph.events() == {}
+    assert answer.status == 403 and "Outlook" in answer.text, (answer.status, answer.body)
+
+
+@pytest.mark.parametrize("faults", [["lost-create"], ["lost-create", "duplicate-400"], ["lost-create", "duplicate-without-id"]])
+def test_fault_43_a_create_whose_answer_was_lost_is_adopted(connected, graph, faults):
+    for fault in faults:
+        graph.fault(fault)
+    put(connected, "once", event("once", "once"))
+    connected.sync()
+    path = f"/v1.0/me/calendars/{urllib.parse.quote(graph.calendar(), safe='')}/events?$top=100"
+    assert [e["subject"] for e in graph.call("GET", path)[1]["value"]] == ["once"]
+    assert set(sync(connected)) == {"once"}
+
+
+def test_fault_44_a_tag_that_moves_after_our_own_write_is_no_conflict(connected, graph):
+    graph.fault("etag-moves", 5)
+    put(connected, "t", event("t", "first"))
+    connected.sync()
+    assert edit(connected, "t", lambda text: text.replace("first", "second")).status == 204
+    connected.sync()
+    assert set(graph.events()) == {"second"}
+    assert connected.json("conflict", "list", "ana") == []
+
+
+def test_fault_49_a_body_that_comes_back_as_html_causes_no_echo(connected, graph):
+    put(connected, "b", event("b", "body", extra="DESCRIPTION:one\\ntwo <three> & four\r\n"))
+    connected.sync()
+    graph.requests()
+    for _ in range(3):
+        connected.sync()
+    assert [line for line in graph.requests() if line.startswith(("PATCH", "POST /v1.0/me/calendars"))] == []
+
+
+def test_fault_34_both_sides_changed_different_things_and_both_survive(connected, graph):
+    put(connected, "c", event("c", "title"))
+    connected.sync()
+    id = graph.events()["title"]["id"]
+    graph.patch(id, location={"displayName": "Room 7"})
+    assert edit(connected, "c", lambda text: text.replace("SUMMARY:title", "SUMMARY:new title")).status == 204
+    text = sync(connected)["new title"]
+    assert "LOCATION:Room 7" in text
+    there = graph.events()["new title"]
+    assert there["location"]["displayName"] == "Room 7"
+
+
+# People
+
+PEOPLE = "ORGANIZER:mailto:ada@example.com\r\nATTENDEE;PARTSTAT=NEEDS-ACTION;RSVP=TRUE:mailto:bob@example.com\r\n"
+
+
+def test_fault_48_nobody_is_mailed_for_what_only_the_owner_cares_about(connected, graph):
+    graph.create(subject="meeting", attendees=[{"type": "required", "emailAddress": {"address": "bob@example.com"}}])
+    before = len(graph.mails())
+    uid = next(iter(texts_after_sync(connected)))
+    alarm = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER:-PT5M\r\nEND:VALARM\r\nEND:VEVENT"
+    assert edit(connected, uid, lambda text: text.replace("END:VEVENT", alarm).replace("SUMMARY", "CATEGORIES:Mine\r\nSUMMARY")).status == 204
+    connected.run("sync", "ana", "--wait")
+    assert len(graph.mails()) == before
+    assert "TRIGGER:-PT5M" in texts(connected)[uid]
+
+
+def texts_after_sync(gateway):
+    gateway.sync()
+    return texts(gateway)
+
+
+def test_a_sync_of_meetings_mails_nobody(connected, graph):
+    graph.create(subject="meeting", attendees=[{"type": "required", "emailAddress": {"address": "bob@example.com"}}])
+    before = graph.mails()
+    for _ in range(2):
+        connected.cli("sync", "ana", "--full", "--wait")
+    assert graph.mails() == before
+
+
+def invitation(graph, subject="invited", **members):
+    event = {
+        "subject": subject, "start": at("2026-12-08T09:00:00"), "end": at("2026-12-08T10:00:00"), "isReminderOn": False,
+        "attendees": [{"type": "required", "emailAddress": {"address": "ada@example.com", "name": "Ada"}}],
+    } | members
+    return graph.control("invite", organizer="boss@example.org", event=event)["id"]
+
+
+@pytest.mark.parametrize(("said", "expected"), [("ACCEPTED", "accepted"), ("TENTATIVE", "tentativelyAccepted")])
+def test_an_invitation_is_answered_by_action_once(connected, graph, said, expected):
+    id = invitation(graph)
+    text = sync(connected)["invited"]
+    uid = re.search(r"UID:(\S+)", text.replace("\r\n ", "")).group(1)
+    assert "PARTSTAT=NEEDS-ACTION" in text.replace("\r\n ", "")
+    answer = lambda text: text.replace("\r\n ", "").replace("PARTSTAT=NEEDS-ACTION", f"PARTSTAT={said}")
+    assert edit(connected, uid, answer).status == 204
+    connected.sync()
+    assert graph.event(id)["responseStatus"]["response"] == expected
+    asked = [line for line in graph.requests() if "/accept" in line or "/tentativelyAccept" in line]
+    assert len(asked) == 1, asked
+
+
+def test_fault_50_a_queued_answer_is_not_repeated(connected, graph):
+    invitation(graph)
+    text = sync(connected)["invited"].replace("\r\n ", "")
+    uid = re.search(r"UID:(\S+)", text).group(1)
+    graph.fault("slow-action")
+    assert edit(connected, uid, lambda text: text.replace("\r\n ", "").replace("PARTSTAT=NEEDS-ACTION", "PARTSTAT=ACCEPTED")).status == 204
+    for _ in range(3):
+        connected.run("sync", "ana", "--wait")
+    assert len([line for line in graph.requests() if "/accept" in line]) == 1
+
+
+def test_a_guest_can_not_change_what_the_organizer_decides(connected, graph):
+    id = invitation(graph)
+    text = sync(connected)["invited"].replace("\r\n ", "")
+    uid = re.search(r"UID:(\S+)", text).group(1)
+    edit(connected, uid, lambda text: text.replace("SUMMARY:invited", "SUMMARY:hijacked"))
+    connected.run("sync", "ana", "--wait")
+    assert graph.event(id)["subject"] == "invited"
+    assert "invited" in by_summary(connected)
+
+
+# Numbers
+
+def test_a_first_import_costs_pages_and_batches_and_a_quiet_source_one_request(gateway, graph):
+    graph.control("events", count=1000, each={
+        "start": at("2026-12-07T09:00:00"), "end": at("2026-12-07T10:00:00"), "isReminderOn": False, "body": {"contentType": "text", "content": "words"},
+    })
+    for number in range(25):
+        id = graph.create(subject=f"series {number}", recurrence=weekly(4))
+        graph.patch(graph.instances(id)[1]["id"], subject="changed")
+    for number in range(10):
+        graph.create(subject=f"plain series {number}", recurrence=weekly(4))
+    graph.requests()
+    assert add(gateway).returncode == 0
+    gateway.sync()
+    asked = graph.requests()
+    pages = [line for line in asked if "delta" in line]
+    batches = [line for line in asked if "$batch" in line]
+    others = [line for line in asked if line not in pages and line not in batches]
+    assert len(texts(gateway)) == 1035
+    assert len(batches) <= 3 and len(pages) <= 8, (len(pages), len(batches))
+    assert all("/me/calendar" in line for line in others), others
+    gateway.sync()
+    graph.requests()
+    gateway.sync()
+    assert len(graph.requests()) == 1
+
+
+# Clients that others wrote
+
+def test_the_simulator_answers_o365(graph, tmp_path):
+    pytest.importorskip("O365")
+    from O365 import Account, MSGraphProtocol
+    from O365.connection import Connection
+
+    protocol = MSGraphProtocol(default_resource="me")
+    protocol.service_url = graph.url + "/v1.0/"
+    connection = Connection(("id", "secret"))
+    import requests
+
+    session = requests.Session()
+    session.headers["Authorization"] = "Bearer person"
+    connection.session = session
+    connection.get_session = lambda *_, **__: session
+    account = Account(("id", "secret"), protocol=protocol, connection=connection)
+    account.con = connection
+    connection.naive_request = lambda url, method, **options: session.request(method, url, **{k: v for k, v in options.items() if k in ("params", "json", "data", "headers")})
+    connection._internal_request = lambda session_, url, method, **options: session.request(method, url, **{k: v for k, v in options.items() if k in ("params", "json", "data", "headers")})
+    calendar_ = account.schedule().get_default_calendar()
+    assert calendar_.name == "Calendar"
+    graph.create(subject="seen", categories=["Red"])
+    assert [e.subject for e in calendar_.get_events(include_recurring=False)] == ["seen"]
+
+
+def test_the_simulator_answers_the_sdk_of_microsoft(graph):
+    pytest.importorskip("msgraph")
+    from kiota_abstractions.serialization import ParseNodeFactoryRegistry
+    from kiota_serialization_json.json_parse_node_factory import JsonParseNodeFactory
+    from msgraph.generated.models.event import Event
+
+    ParseNodeFactoryRegistry().CONTENT_TYPE_ASSOCIATED_FACTORIES["application/json"] = JsonParseNodeFactory()
+    id = graph.create(subject="weekly", recurrence=weekly(3), attendees=[{"type": "required", "emailAddress": {"address": "bob@example.com"}}])
+    raw = json.dumps(graph.event(id)).encode()
+    event_ = JsonParseNodeFactory().get_root_parse_node("application/json", raw).get_object_value(Event)
+    assert event_.subject == "weekly" and event_.recurrence.pattern.type.value == "weekly"
+    assert event_.attendees[0].email_address.address == "bob@example.com" and event_.start.time_zone == "UTC"
+    # Nothing that the typed model does not know.
+    assert set(event_.additional_data) <= {"@odata.etag"}, event_.additional_data
+
+
+def test_the_simulator_answers_the_client_of_microsoft_for_javascript(graph):
+    folder = npm("@microsoft/microsoft-graph-client@3.0.7")
+    script = Path(__file__).parent / "node" / "graph.mjs"
+    done = subprocess.run(["node", script, graph.url], capture_output=True, text=True, timeout=120, env=os.environ | {"NODE_FOLDER": str(folder)})
+    assert done.returncode == 0 and done.stdout.strip() == "ok", done.stdout[-2000:] + done.stderr[-3000:]

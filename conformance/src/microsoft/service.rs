@@ -553,25 +553,46 @@ impl Service {
 #[derive(Clone, Debug, Default)]
 struct Shape {
     select: Option<String>,
-    exceptions: bool,
+    exceptions: Option<Box<Shape>>,
     stash: bool,
     defect: Option<String>,
 }
 
 impl Shape {
     fn of(request: &Request) -> Self {
-        let expand = request.query.get("$expand").map(String::as_str).unwrap_or_default();
-        let known = ["exceptionOccurrences", "singleValueExtendedProperties("];
-        let strange = !expand.is_empty() && !known.iter().any(|name| expand.contains(name));
-        let select = request.query.get("$select").cloned();
-        let unknown = select.as_deref().and_then(|select| contract::selected(&Map::new(), select).err());
-        let defect = if strange { Some(format!("can't expand {expand}")) } else { unknown };
-        Self {
-            exceptions: expand.contains("exceptionOccurrences"),
-            stash: expand.contains("singleValueExtendedProperties(") && expand.contains("id eq '"),
+        let text = |name: &str| request.query.get(name).cloned();
+        Self::read(text("$select"), text("$expand").as_deref().unwrap_or_default())
+    }
+
+    fn read(select: Option<String>, expand: &str) -> Self {
+        let mut shape = Self {
+            defect: select.as_deref().and_then(|select| contract::selected(&Map::new(), select).err()),
             select,
-            defect,
+            ..Self::default()
+        };
+        for part in top_level(expand, ',') {
+            let (name, options) =
+                part.split_once('(').map_or((part.as_str(), ""), |(name, rest)| (name, rest.trim_end_matches(')')));
+            match name.trim() {
+                "exceptionOccurrences" => {
+                    let (mut select, mut expand) = (None, String::new());
+                    for option in top_level(options, ';') {
+                        match option.split_once('=') {
+                            Some(("$select", value)) => select = Some(value.to_owned()),
+                            // The bracket that closes it was taken off with the outer one.
+                            Some(("$expand", value)) => expand = format!("{value})"),
+                            _ => shape.defect = Some(format!("can't read {option}")),
+                        }
+                    }
+                    let inner = Self::read(select, &expand);
+                    shape.defect = shape.defect.or_else(|| inner.defect.clone());
+                    shape.exceptions = Some(Box::new(inner));
+                }
+                "singleValueExtendedProperties" if options.starts_with("$filter=id eq '") => shape.stash = true,
+                other => shape.defect = Some(format!("can't expand {other}")),
+            }
         }
+        shape
     }
 
     fn selects(&self, name: &str) -> bool {
@@ -617,9 +638,8 @@ fn whole(id: &str, item: &Item, shape: &Shape) -> Value {
         let ids: Vec<String> = item.cancelled.iter().map(|date| format!("OID.{id}.{date}")).collect();
         event.insert("cancelledOccurrences".to_owned(), json!(ids));
     }
-    if shape.exceptions && item.is_series() {
-        let inner = Shape { stash: shape.stash, ..Shape::default() };
-        let all: Vec<Value> = item.exceptions.keys().map(|date| occurrence(id, item, *date, &inner)).collect();
+    if let Some(inner) = shape.exceptions.as_ref().filter(|_| item.is_series()) {
+        let all: Vec<Value> = item.exceptions.keys().map(|date| occurrence(id, item, *date, inner)).collect();
         event.insert("exceptionOccurrences".to_owned(), Value::Array(all));
     }
     shaped(event, &item.members, shape)
@@ -708,6 +728,22 @@ fn full(id: &str, kind: &str, item: &Item, members: &Map<String, Value>) -> Map<
         "organizer": members.get("organizer").cloned().unwrap_or(Value::Null),
     });
     event.as_object().cloned().unwrap_or_default()
+}
+
+/// The parts of a list, where brackets and quotes hold together.
+fn top_level(text: &str, separator: char) -> Vec<String> {
+    let (mut parts, mut depth, mut quoted) = (vec![String::new()], 0, false);
+    for character in text.chars() {
+        quoted ^= character == '\'';
+        depth += i32::from(character == '(' && !quoted) - i32::from(character == ')' && !quoted);
+        if character == separator && depth == 0 && !quoted {
+            parts.push(String::new());
+        } else if let Some(last) = parts.last_mut() {
+            last.push(character);
+        }
+    }
+    parts.retain(|part| !part.trim().is_empty());
+    parts
 }
 
 /// Delta tells of occurrences without their content.

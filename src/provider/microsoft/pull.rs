@@ -259,8 +259,7 @@ impl Microsoft {
     async fn settle(&self, id: &RemoteId, part: Part) -> Result<Event, Fault> {
         let event = if part.status == 400 {
             // Not every mailbox expands everything.
-            let shape = if self.is_master(id.as_str()) { PLAIN_SERIES } else { "" };
-            self.plain(id, shape).await?
+            if self.is_master(id.as_str()) { self.series(id).await? } else { self.plain(id, "").await? }
         } else {
             self.judge(part)?.ok_or(Fault::Gone)?
         };
@@ -270,20 +269,26 @@ impl Microsoft {
         let lacks_series =
             event.is_master() && event.cancelled_occurrences.is_none() && event.exception_occurrences.is_none();
         self.remember_kind(id.as_str(), event.is_master());
-        let mut event = if lacks_series { self.plain(id, &whole_series()).await? } else { event };
+        let mut event = if lacks_series { self.series(id).await? } else { event };
         if event.exception_occurrences.iter().flatten().any(|exception| exception.original_start.is_none()) {
             self.add_original_starts(id, &mut event).await?;
         }
         Ok(event)
     }
 
-    async fn plain(&self, id: &RemoteId, shape: &str) -> Result<Event, Fault> {
-        let reply = self.session.ask(&Ask::get(self.session.event(id, shape))).await?;
-        if reply.status == 400 && shape == whole_series() {
-            let ask = Ask::get(self.session.event(id, PLAIN_SERIES));
-            return self.session.succeed(&ask, Aim::Event).await?.read();
+    /// A series, by the richest request that the service takes.
+    async fn series(&self, id: &RemoteId) -> Result<Event, Fault> {
+        for shape in [whole_series(), flat_series()] {
+            match self.plain(id, &shape).await {
+                Err(Fault::Refused(_)) => {}
+                other => return other,
+            }
         }
-        if reply.is_success() { reply.read() } else { Err(self.session.fault(&reply, Aim::Event)) }
+        self.plain(id, &bare_series()).await
+    }
+
+    async fn plain(&self, id: &RemoteId, shape: &str) -> Result<Event, Fault> {
+        self.session.succeed(&Ask::get(self.session.event(id, shape)), Aim::Event).await?.read()
     }
 
     /// An expanded exception does not say which instance it is; the list of instances does, when asked.
@@ -408,9 +413,20 @@ fn with_stash() -> String {
     format!("?$expand={}", stash::expand())
 }
 
+/// A series with all that belongs to it, exceptions with their original starts and stashes.
 fn whole_series() -> String {
     let stash = stash::expand();
-    format!("?$select={MEMBERS},cancelledOccurrences&$expand=exceptionOccurrences,{stash}")
+    let exceptions = format!("exceptionOccurrences($select={INSTANCE};$expand={stash})");
+    format!("?$select={MEMBERS},cancelledOccurrences&$expand={exceptions},{stash}")
+}
+
+/// The same for services that take no options inside of `$expand`.
+fn flat_series() -> String {
+    format!("?$select={MEMBERS},cancelledOccurrences&$expand=exceptionOccurrences,{}", stash::expand())
+}
+
+fn bare_series() -> String {
+    format!("?$select={MEMBERS},cancelledOccurrences&$expand=exceptionOccurrences")
 }
 
 const FORMAT: u8 = 1;
@@ -419,6 +435,5 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 731);
 const DAY: SignedDuration = SignedDuration::from_hours(48);
 const WINDOW_LASTS: SignedDuration = SignedDuration::from_hours(24 * 30);
 const PAGES: usize = 1_000;
-const INSTANCE: &str = "id,type,seriesMasterId,originalStart,start,end,subject,body,location,isAllDay,showAs,importance,sensitivity,categories,isReminderOn,reminderMinutesBeforeStart,attendees,organizer,isOrganizer,originalStartTimeZone,originalEndTimeZone,allowNewTimeProposals,responseStatus,changeKey";
+const INSTANCE: &str = "id,type,seriesMasterId,originalStart,start,end,subject,body,location,isAllDay,showAs,importance,sensitivity,categories,isReminderOn,reminderMinutesBeforeStart,attendees,organizer,isOrganizer,originalStartTimeZone,originalEndTimeZone,allowNewTimeProposals,responseStatus,changeKey,createdDateTime,lastModifiedDateTime,isCancelled,onlineMeeting";
 const MEMBERS: &str = "id,changeKey,createdDateTime,lastModifiedDateTime,iCalUId,transactionId,subject,body,start,end,originalStartTimeZone,originalEndTimeZone,isAllDay,isCancelled,isOrganizer,isDraft,isOnlineMeeting,onlineMeeting,importance,sensitivity,showAs,categories,isReminderOn,reminderMinutesBeforeStart,location,locations,attendees,organizer,responseStatus,responseRequested,allowNewTimeProposals,seriesMasterId,type,recurrence";
-const PLAIN_SERIES: &str = "?$select=id,changeKey,createdDateTime,lastModifiedDateTime,iCalUId,transactionId,subject,body,start,end,originalStartTimeZone,originalEndTimeZone,isAllDay,isCancelled,isOrganizer,isDraft,isOnlineMeeting,onlineMeeting,importance,sensitivity,showAs,categories,isReminderOn,reminderMinutesBeforeStart,location,locations,attendees,organizer,responseStatus,responseRequested,allowNewTimeProposals,seriesMasterId,type,recurrence,cancelledOccurrences&$expand=exceptionOccurrences";

@@ -219,7 +219,7 @@ impl Calendars {
                 rows.push(self.make_default(user, name).await?);
             }
         }
-        rows.retain(|row| !row.closing);
+        rows.retain(|row| !row.closing && !row.id.name.is_notices());
         rows.sort_by(|a, b| a.id.name.cmp(&b.id.name));
         Ok(rows)
     }
@@ -397,6 +397,15 @@ impl Calendars {
         }
     }
 
+    /// Makes the collection of notices, if it is not there yet.
+    pub(crate) async fn make_notices(&self, user: &UserId) -> Result<(), StoreError> {
+        let id = CollectionId::new(user, CollectionName::notices());
+        match COLLECTIONS.get(&*self.store, &id).await? {
+            Some(_) => Ok(()),
+            None => self.make_default(user, id.name).await.map(drop),
+        }
+    }
+
     /// Two who come first at once agree on the row of the faster one.
     async fn make_default(&self, user: &UserId, name: CollectionName) -> Result<Collection, StoreError> {
         let id = CollectionId::new(user, name);
@@ -407,7 +416,8 @@ impl Calendars {
             row
         } else {
             let mut row = self.blank(&id, CollectionKind::Local);
-            "Local".clone_into(&mut row.display_name);
+            let shown = if id.name.is_notices() { "LinearTime" } else { "Local" };
+            shown.clone_into(&mut row.display_name);
             row
         };
         row.unify = true;
@@ -454,7 +464,7 @@ impl Calendars {
         Ok(())
     }
 
-    async fn empty_and_remove(&self, row: &Collection) -> Result<(), PutError> {
+    pub(crate) async fn empty_and_remove(&self, row: &Collection) -> Result<(), PutError> {
         self.close_collection(&row.id).await?;
         let author = match row.source() {
             Some(source) => Author::Provider(source.source.clone()),
@@ -538,15 +548,19 @@ impl Calendars {
 }
 
 /// Whether a new event of the unified calendar can go there.
-fn can_be_default(row: &Collection) -> bool {
+pub(crate) fn can_be_default(row: &Collection) -> bool {
     let holds_events = row.unify && row.holds(ComponentKind::Event);
-    !row.closing && holds_events && row.is_writable() && row.kind != CollectionKind::Unified
+    !row.closing
+        && !row.id.name.is_notices()
+        && holds_events
+        && row.is_writable()
+        && row.kind != CollectionKind::Unified
 }
 
 /// Names that no client may take or free: ours, the scheduling collections, and those of sources.
 fn is_reserved(name: &CollectionName) -> bool {
     let text = name.as_str();
-    ["unified", "local", "inbox", "outbox"].iter().any(|own| text.eq_ignore_ascii_case(own))
+    ["unified", "local", "inbox", "outbox", "lineartime-notices"].iter().any(|own| text.eq_ignore_ascii_case(own))
         || text.parse::<SourceId>().is_ok()
 }
 

@@ -8,7 +8,9 @@
 //! passes what was not taken in; no provider is written to without somebody's change behind it.
 //! Never here: HTTP, XML, what a provider's answers look like.
 
+mod alert;
 mod attempts;
+mod choice;
 mod confirmed;
 pub mod decide;
 mod guard;
@@ -23,11 +25,15 @@ mod resolve;
 mod settle;
 mod status;
 mod strategy;
+mod unmerge;
 mod verdict;
 mod worker;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use async_trait::async_trait;
 
 use crate::account::{AccountError, AccountState, Accounts, Source};
 use crate::calendar::{Calendars, Mirror, Pending, PushJob};
@@ -38,6 +44,8 @@ use crate::jobs::{JobError, Priority, Queue};
 use crate::provider::Provider;
 use crate::store::{Batch, CommitError, Store, StoreError};
 
+pub use alert::StateChange;
+pub use choice::ChosenBy;
 pub use guard::MassDelete;
 pub use loss::HeldBack;
 pub use record::{Held, Quarantined};
@@ -45,6 +53,7 @@ pub use resolve::ResolveError;
 pub use settle::{Progress, Settled, Trouble};
 pub use status::{AccountStatus, Health, Status};
 pub use strategy::Strategy;
+pub use unmerge::UnmergeError;
 pub use verdict::Verdict;
 
 use job::PullJob;
@@ -83,6 +92,20 @@ impl Default for Config {
     }
 }
 
+/// Where the engine has the provider of an account from: the fifth door beside clock, chance, network and disk.
+#[async_trait]
+pub trait Providers: fmt::Debug + Send + Sync + 'static {
+    /// The provider, ready for use.
+    async fn provider(&self, account: &AccountId) -> Result<Arc<dyn Provider>, AccountError>;
+}
+
+#[async_trait]
+impl Providers for Accounts {
+    async fn provider(&self, account: &AccountId) -> Result<Arc<dyn Provider>, AccountError> {
+        Self::provider(self, account).await
+    }
+}
+
 /// What the engine works with.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -92,6 +115,8 @@ pub struct Parts {
     pub calendars: Arc<Calendars>,
     /// The accounts.
     pub accounts: Arc<Accounts>,
+    /// Their providers: the accounts themselves, unless somebody stands in between.
+    pub providers: Arc<dyn Providers>,
     /// The queue.
     pub queue: Arc<Queue>,
     /// The time.
@@ -106,6 +131,7 @@ pub struct Engine {
     store: Arc<dyn Store>,
     calendars: Arc<Calendars>,
     accounts: Arc<Accounts>,
+    providers: Arc<dyn Providers>,
     queue: Arc<Queue>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -127,11 +153,12 @@ struct Target {
 impl Engine {
     /// An engine at rest.
     pub fn new(parts: Parts, config: Config) -> Self {
-        let Parts { store, calendars, accounts, queue, clock, entropy } = parts;
+        let Parts { store, calendars, accounts, providers, queue, clock, entropy } = parts;
         Self {
             store,
             calendars,
             accounts,
+            providers,
             queue,
             clock,
             entropy,
@@ -205,6 +232,8 @@ impl Engine {
         for source in &sources {
             record::forget_source(&*self.store, &mut batch, &source.id).await?;
         }
+        choice::forget(&mut batch, &row.user, account);
+        alert::forget(&mut batch, account);
         self.store.commit(batch).await.map_err(SyncError::from)?;
         Ok(())
     }
@@ -270,7 +299,7 @@ impl Engine {
         if row.mirror == Mirror::Off || source.missing {
             return Err(PullError::NotMirrored);
         }
-        let provider = self.accounts.provider(&source.account).await.map_err(PullError::from)?;
+        let provider = self.providers.provider(&source.account).await.map_err(PullError::from)?;
         Ok(Target { source, collection, mirror: row.mirror, provider })
     }
 }

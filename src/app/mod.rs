@@ -86,7 +86,7 @@ impl Gateway {
             store: store.clone(),
             calendars: calendars.clone(),
             accounts: accounts.clone(),
-            providers: accounts.clone(),
+            providers: Arc::new(sync::Budgets::new(accounts.clone(), clock.clone())),
             queue: queue.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::draft::Draft;
 use crate::calendar::intent::Cause;
 use crate::calendar::record::{
-    Author, COLLECTIONS, Change, ENTRIES, INTENTS, PROPERTIES, SETTINGS, SettingsRow, Space, kind_codes, millis,
+    ADDRESSES, AddressesRow, Author, COLLECTIONS, Change, ENTRIES, INTENTS, PROPERTIES, SETTINGS, SettingsRow, Space,
+    kind_codes, millis,
 };
 use crate::calendar::{ATTEMPTS, Calendars, PutError, Refusal};
 use crate::ical::ComponentKind;
@@ -378,6 +379,24 @@ impl Calendars {
         Ok(())
     }
 
+    /// Says under which addresses the account behind a collection is organizer or guest: they decide which copy of a meeting leads.
+    pub async fn set_addresses(&self, id: &CollectionId, addresses: &[String]) -> Result<(), PutError> {
+        let mut addresses: Vec<String> = addresses.iter().map(|one| one.trim().to_ascii_lowercase()).collect();
+        for address in &mut addresses {
+            if let Some(bare) = address.strip_prefix("mailto:") {
+                *address = bare.to_owned();
+            }
+        }
+        let row = AddressesRow { addresses };
+        if ADDRESSES.get(&*self.store, id).await?.unwrap_or_default() == row {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        ADDRESSES.put(&mut batch, id, &row);
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
     /// All rows, closing ones too.
     pub(crate) async fn collection_rows(&self, user: &UserId) -> Result<Vec<Collection>, StoreError> {
         let rows = COLLECTIONS.scan(&*self.store, COLLECTIONS.range(user), usize::MAX).await?;
@@ -529,6 +548,7 @@ impl Calendars {
         let user = &row.id.user;
         let mut batch = Batch::new();
         COLLECTIONS.delete(&mut batch, &row.id);
+        ADDRESSES.delete(&mut batch, &row.id);
         self.log(&mut batch, &CollectionId::new(user, CollectionName::unified()), Change::Rights);
         for (key, _) in PROPERTIES.scan(&*self.store, PROPERTIES.range(&row.id), usize::MAX).await? {
             PROPERTIES.delete(&mut batch, &key);

@@ -69,6 +69,8 @@ pub mod tables {
     pub const ON_HOLD: TableId = TableId(36);
     /// Whose change stands, as people chose it.
     pub const STRATEGY: TableId = TableId(37);
+    /// The addresses of the accounts behind collections.
+    pub const ADDRESS: TableId = TableId(19);
     /// What was told of an account's state.
     pub const TOLD: TableId = TableId(38);
     /// Where new events go.
@@ -122,6 +124,7 @@ pub mod tables {
         (LINK_OF, "link_of"),
         (STRATEGY, "strategy"),
         (TOLD, "told"),
+        (ADDRESS, "address"),
         (ROUTE, "route"),
         (JOB, "job"),
         (JOB_WISH, "job_wish"),

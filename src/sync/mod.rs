@@ -10,6 +10,7 @@
 
 mod alert;
 mod attempts;
+mod budget;
 mod choice;
 mod confirmed;
 pub mod decide;
@@ -45,6 +46,7 @@ use crate::provider::Provider;
 use crate::store::{Batch, CommitError, Store, StoreError};
 
 pub use alert::StateChange;
+pub use budget::Budgets;
 pub use choice::ChosenBy;
 pub use guard::MassDelete;
 pub use loss::HeldBack;
@@ -198,6 +200,9 @@ impl Engine {
     pub async fn attend(&self, account: &AccountId) -> Result<(), SyncError> {
         let account = self.accounts.account(account).await?;
         self.queue.resume_lane(account.id.as_str()).await?;
+        if let Err(error) = self.note_addresses(&account.id).await {
+            tracing::debug!(%error, account.id = %account.id, "the addresses of an account could not be noted; the next look at its calendars does it");
+        }
         let now = self.clock.now();
         self.queue
             .enqueue(job::discover(&account.id, job::after(now, self.config.discover_interval), Priority::Low))
@@ -280,9 +285,26 @@ impl Engine {
         Ok(())
     }
 
+    /// Notes under which addresses an account is organizer or guest. A provider that does not tell keeps nothing from going on.
+    async fn note_addresses(&self, account: &AccountId) -> Result<(), PullError> {
+        let row = self.accounts.account(account).await.map_err(PullError::from)?;
+        let provider = self.providers.provider(account).await.map_err(PullError::from)?;
+        let mut addresses = provider.addresses().await.unwrap_or_default();
+        addresses.extend(row.provider.username().filter(|name| name.contains('@')).map(str::to_owned));
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        for source in self.accounts.sources_of(&row).await.map_err(PullError::from)? {
+            let id = CollectionId::new(&source.user, source.collection.clone());
+            self.calendars.set_addresses(&id, &addresses).await?;
+        }
+        Ok(())
+    }
+
     /// Looks which calendars an account has; new ones are read at once.
     async fn discover(&self, account: &AccountId) -> Result<(), PullError> {
         let refreshed = self.accounts.refresh_sources(account).await.map_err(PullError::from)?;
+        self.note_addresses(account).await?;
         for source in refreshed.new.iter().chain(&refreshed.changed) {
             let source = self.accounts.source(source).await.map_err(PullError::from)?;
             let pull = self.enqueue_pull(&source, false, Priority::Medium).await;

@@ -133,7 +133,10 @@ impl Life {
         for (account, service) in &self.world.services {
             for (uid, mails) in service.mails() {
                 let edits = self.edits.get(&uid).copied().unwrap_or_default();
-                assert!(mails <= edits, "{account} wrote {mails} times to the attendees of {uid}, which was edited {edits} times");
+                assert!(
+                    mails <= edits,
+                    "{account} wrote {mails} times to the attendees of {uid}, which was edited {edits} times"
+                );
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::world::{Habits, Manners, Service, Style, Tags, Trouble, Upstream, Wor
 
 pub const ACCOUNTS: [&str; 2] = ["a", "b"];
 /// Healing: longer than every pause that anything takes.
-const HEALING: Duration = Duration::from_hours(2);
+const HEALING: Duration = Duration::from_mins(90);
 
 /// Dice.
 #[derive(Debug)]
@@ -56,7 +56,9 @@ impl Meaning {
     fn octets(&self, uid: &str) -> Bytes {
         // Some are meetings.
         let people = match uid {
-            "u0" | "u1" => "ORGANIZER:mailto:ana@example.org\r\nATTENDEE:mailto:ana@example.org\r\nATTENDEE:mailto:bob@example.net\r\n",
+            "u0" | "u1" => {
+                "ORGANIZER:mailto:ana@example.org\r\nATTENDEE:mailto:ana@example.org\r\nATTENDEE:mailto:bob@example.net\r\n"
+            }
             _ => "",
         };
         event(uid, &self.summary, &format!("LOCATION:{}\r\n{people}X-KEPT:here\r\n", self.location))
@@ -191,7 +193,9 @@ impl Life {
     }
 
     pub async fn live(&mut self) {
-        for _ in 0..20 + self.dice.below(41) {
+        // Most lives are short, so that there can be many; one in eight is long.
+        let steps = if self.dice.percent(12) { 60 + self.dice.below(41) } else { 12 + self.dice.below(25) };
+        for _ in 0..steps {
             self.step += 1;
             match self.dice.below(100) {
                 0..36 => self.client_acts().await,
@@ -217,7 +221,7 @@ impl Life {
         self.world.net.heal();
         self.world.store.mend();
         self.world.pass(HEALING).await;
-        for _ in 0..3 {
+        for _ in 0..2 {
             self.world.sync_full().await;
         }
         self.tell("healed");

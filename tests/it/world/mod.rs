@@ -397,7 +397,7 @@ impl World {
         for account in accounts {
             self.take_writes(account);
         }
-        for _ in 0..3 {
+        for _ in 0..2 {
             self.sync_full().await;
         }
         for account in accounts {

@@ -19,8 +19,8 @@ use lineartime::clock::{Clock, ManualClock};
 use lineartime::entropy::{SeededEntropy, number};
 use lineartime::ical::{ComponentKind, Object};
 use lineartime::provider::{
-    CalendarDetails, Change, Cursor, Fault, IdempotencyKey, Item, Notify, Page, PageToken, Position, Provider, Removal,
-    RemoteCalendar, RemoteId, RemoteTag, Stored, Then, Version, Written,
+    CalendarDetails, Change, Cursor, Fault, IdempotencyKey, Item, Notify, Page, PageToken, Position, Provider,
+    RemoteCalendar, RemoteId, RemoteTag, Removal, Stored, Then, Version, Written,
 };
 
 use super::network::{Network, Trouble};

@@ -101,6 +101,9 @@ impl Engine {
             let since = if round.whole { jiff::Timestamp::MIN } else { row.at };
             gone.extend(self.unmentioned(target, &known, (&round.items, &gone), since).await?);
         }
+        if round.whole {
+            gone.extend(self.left_quarantine(target, (&round.items, &gone), round.complete).await?);
+        }
         let fresh = self.fresh(target, &known, round.items, &gone).await?;
         let gone = self.take_items(target, fresh, gone).await?;
         let mut also = Batch::new();
@@ -129,6 +132,28 @@ impl Engine {
             }
         }
         Ok(proven)
+    }
+
+    /// Quarantined items that a listing from the start lacks: nobody else would ever say that they are gone.
+    async fn left_quarantine(
+        &self,
+        target: &Target,
+        (items, gone): (&[Item], &[RemoteId]),
+        complete: bool,
+    ) -> Result<Vec<RemoteId>, PullError> {
+        let named: HashSet<&RemoteId> = items.iter().map(Item::id).chain(gone).collect();
+        let mut left = Vec::new();
+        for (remote, _) in record::quarantined(&*self.store, &target.source.id).await? {
+            if named.contains(&remote) {
+                continue;
+            }
+            match if complete { Ok(true) } else { self.is_gone(target, &remote).await } {
+                Ok(true) => left.push(remote),
+                Ok(false) | Err(PullError::Fault(Fault::Garbled(_) | Fault::Refused(_) | Fault::Forbidden(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left)
     }
 
     /// One round of changes, all its pages. An expired cursor leads to a full listing, once.

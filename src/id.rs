@@ -150,6 +150,16 @@ impl CollectionName {
         Self("local".into())
     }
 
+    /// The collection of notices, which no listing names.
+    pub fn notices() -> Self {
+        Self("lineartime-notices".into())
+    }
+
+    /// Whether this is the collection of notices.
+    pub fn is_notices(&self) -> bool {
+        &*self.0 == "lineartime-notices"
+    }
+
     /// Whether this is the unified calendar.
     pub fn is_unified(&self) -> bool {
         &*self.0 == "unified"

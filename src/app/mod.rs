@@ -1,5 +1,6 @@
 //! The wiring: a configuration becomes running parts, and stops again. The one place that knows everyone.
 
+mod alerts;
 mod edge;
 pub(crate) mod housekeeping;
 pub(crate) mod keys;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::account::{Accounts, Means};
-use crate::calendar::{self, Calendars};
+use crate::calendar::{self, Calendars, Criterion, Route};
 use crate::cli::admin::{Failure, finding};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Engine, Strategy};
@@ -42,6 +43,7 @@ pub(crate) struct Gateway {
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) sync: Arc<sync::Engine>,
+    pub(crate) transport: Arc<dyn Transport>,
     rotating: tokio::sync::Mutex<()>,
 }
 
@@ -72,11 +74,11 @@ impl Gateway {
         let queue = Queue::new(store.clone(), clock.clone(), entropy.clone(), policy(&config));
         let queue = Arc::new(queue);
         let calendars = Calendars::new(store.clone(), queue.clone(), clock.clone(), entropy.clone(), limits(&config));
-        let calendars = Arc::new(calendars);
+        let calendars = Arc::new(calendars.with_routes(routes(&config)?));
         let transport = HttpTransport::new(config.providers.allow_private_addresses.clone()).map_err(Failure)?;
         let transport: Arc<dyn Transport> = Arc::new(transport);
         let services = services::services(&config, &transport)?;
-        let means = Means { transport, clock: clock.clone(), entropy: entropy.clone() };
+        let means = Means { transport: transport.clone(), clock: clock.clone(), entropy: entropy.clone() };
         let accounts = Accounts::new(store.clone(), keys.clone(), calendars.clone(), means).with_services(services);
         let accounts = Arc::new(accounts);
         keys::settle(&config, &keys, &accounts, &*store, &*entropy).await?;
@@ -84,6 +86,7 @@ impl Gateway {
             store: store.clone(),
             calendars: calendars.clone(),
             accounts: accounts.clone(),
+            providers: Arc::new(sync::Budgets::new(accounts.clone(), clock.clone())),
             queue: queue.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -99,6 +102,7 @@ impl Gateway {
             calendars,
             accounts,
             sync,
+            transport,
             rotating: tokio::sync::Mutex::default(),
         })
     }
@@ -197,7 +201,6 @@ fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
         ("providers.icloud", config.providers.icloud != usual.providers.icloud),
         ("webhooks", config.webhooks != usual.webhooks),
         ("oidc", config.oidc != usual.oidc),
-        ("alerts", config.alerts != usual.alerts),
     ];
     set.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key)
 }
@@ -240,6 +243,15 @@ fn sync_config(config: &Config) -> sync::Config {
         workers: config.sync.workers,
         ..sync::Config::default()
     }
+}
+
+fn routes(config: &Config) -> Result<Vec<Route>, Failure> {
+    let rule = |rule: &crate::config::RoutingRule| match (&rule.category, &rule.attendee_domain) {
+        (Some(category), None) => Ok(Route { when: Criterion::Category(category.clone()), to: rule.to.clone() }),
+        (None, Some(domain)) => Ok(Route { when: Criterion::AttendeeDomain(domain.clone()), to: rule.to.clone() }),
+        _ => Err(Failure("each of routing.rules has either a category or an attendee_domain".to_owned())),
+    };
+    config.routing.rules.iter().map(rule).collect()
 }
 
 fn limits(config: &Config) -> calendar::Limits {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::socket::AdminSocket;
-use super::{Gateway, edge, housekeeping, socket_path};
+use super::{Gateway, alerts, edge, housekeeping, socket_path};
 use crate::cli::admin::Failure;
 use crate::config::{Config, LogFormat};
 use crate::telemetry;
@@ -59,6 +59,7 @@ struct Running {
     sync: JoinHandle<()>,
     admin: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    alerts: JoinHandle<()>,
 }
 
 async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
@@ -78,9 +79,11 @@ async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
     let keeper = Arc::clone(gateway);
     let till = stopped.clone();
     let housekeeping = tokio::spawn(async move { housekeeping::keep(&keeper, till).await });
+    let (teller, till) = (Arc::clone(gateway), stopped.clone());
+    let alerts = tokio::spawn(async move { alerts::keep(&teller, till).await });
     let edge = tokio::spawn(server.serve(until(stopped)));
     tracing::info!(%address, public_url = %gateway.config.server.public_url, "serving");
-    Ok(Running { stop, edge, sync, admin, housekeeping })
+    Ok(Running { stop, edge, sync, admin, housekeeping, alerts })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -92,14 +95,14 @@ impl Running {
     async fn stop(self, gateway: &Gateway) -> Result<(), Failure> {
         self.stop.send_replace(true);
         let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
-        let housekeeping = self.housekeeping.abort_handle();
-        let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping) };
+        let (housekeeping, alerts) = (self.housekeeping.abort_handle(), self.alerts.abort_handle());
+        let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping, self.alerts) };
         tokio::select! {
             _ = all => {}
             () = gateway.clock.sleep(gateway.config.server.shutdown_grace.min(LONGEST_GRACE)) => {
                 // Their leases end with the process, and the next start takes them over.
                 tracing::info!("some work did not end in time; it is done again at the next start");
-                for one in [edge, sync, admin, housekeeping] {
+                for one in [edge, sync, admin, housekeeping, alerts] {
                     one.abort();
                 }
             }

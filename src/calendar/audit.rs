@@ -97,6 +97,13 @@ impl Calendars {
         Ok(rows.into_iter().map(|((_, number), line)| (number, line)).collect())
     }
 
+    /// By which rule or for what reason the revisions of an event came to be served, and where it went.
+    pub async fn explained(&self, user: &UserId, event: EventId) -> Result<Vec<(u64, String)>, StoreError> {
+        let rows = AUDIT.scan(&*self.store, AUDIT.range(user), usize::MAX).await?;
+        let lines = rows.into_iter().map(|(_, line)| line).filter(|line| line.event == event);
+        Ok(lines.filter_map(|line| Some((line.revision, line.rule?))).collect())
+    }
+
     /// Drops the lines from before `before`. Says how many.
     pub async fn trim_audit(&self, user: &UserId, before: Timestamp) -> Result<usize, PutError> {
         let mut dropped = 0;

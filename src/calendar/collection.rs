@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::draft::Draft;
 use crate::calendar::intent::Cause;
 use crate::calendar::record::{
-    Author, COLLECTIONS, Change, ENTRIES, INTENTS, PROPERTIES, SETTINGS, SettingsRow, Space, kind_codes, millis,
+    ADDRESSES, AddressesRow, Author, COLLECTIONS, Change, ENTRIES, INTENTS, PROPERTIES, SETTINGS, SettingsRow, Space,
+    kind_codes, millis,
 };
 use crate::calendar::{ATTEMPTS, Calendars, PutError, Refusal};
 use crate::ical::ComponentKind;
@@ -219,7 +220,7 @@ impl Calendars {
                 rows.push(self.make_default(user, name).await?);
             }
         }
-        rows.retain(|row| !row.closing);
+        rows.retain(|row| !row.closing && !row.id.name.is_notices());
         rows.sort_by(|a, b| a.id.name.cmp(&b.id.name));
         Ok(rows)
     }
@@ -378,6 +379,24 @@ impl Calendars {
         Ok(())
     }
 
+    /// Says under which addresses the account behind a collection is organizer or guest: they decide which copy of a meeting leads.
+    pub async fn set_addresses(&self, id: &CollectionId, addresses: &[String]) -> Result<(), PutError> {
+        let mut addresses: Vec<String> = addresses.iter().map(|one| one.trim().to_ascii_lowercase()).collect();
+        for address in &mut addresses {
+            if let Some(bare) = address.strip_prefix("mailto:") {
+                *address = bare.to_owned();
+            }
+        }
+        let row = AddressesRow { addresses };
+        if ADDRESSES.get(&*self.store, id).await?.unwrap_or_default() == row {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        ADDRESSES.put(&mut batch, id, &row);
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
     /// All rows, closing ones too.
     pub(crate) async fn collection_rows(&self, user: &UserId) -> Result<Vec<Collection>, StoreError> {
         let rows = COLLECTIONS.scan(&*self.store, COLLECTIONS.range(user), usize::MAX).await?;
@@ -397,6 +416,15 @@ impl Calendars {
         }
     }
 
+    /// Makes the collection of notices, if it is not there yet.
+    pub(crate) async fn make_notices(&self, user: &UserId) -> Result<(), StoreError> {
+        let id = CollectionId::new(user, CollectionName::notices());
+        match COLLECTIONS.get(&*self.store, &id).await? {
+            Some(_) => Ok(()),
+            None => self.make_default(user, id.name).await.map(drop),
+        }
+    }
+
     /// Two who come first at once agree on the row of the faster one.
     async fn make_default(&self, user: &UserId, name: CollectionName) -> Result<Collection, StoreError> {
         let id = CollectionId::new(user, name);
@@ -407,7 +435,8 @@ impl Calendars {
             row
         } else {
             let mut row = self.blank(&id, CollectionKind::Local);
-            "Local".clone_into(&mut row.display_name);
+            let shown = if id.name.is_notices() { "LinearTime" } else { "Local" };
+            shown.clone_into(&mut row.display_name);
             row
         };
         row.unify = true;
@@ -454,7 +483,7 @@ impl Calendars {
         Ok(())
     }
 
-    async fn empty_and_remove(&self, row: &Collection) -> Result<(), PutError> {
+    pub(crate) async fn empty_and_remove(&self, row: &Collection) -> Result<(), PutError> {
         self.close_collection(&row.id).await?;
         let author = match row.source() {
             Some(source) => Author::Provider(source.source.clone()),
@@ -519,6 +548,7 @@ impl Calendars {
         let user = &row.id.user;
         let mut batch = Batch::new();
         COLLECTIONS.delete(&mut batch, &row.id);
+        ADDRESSES.delete(&mut batch, &row.id);
         self.log(&mut batch, &CollectionId::new(user, CollectionName::unified()), Change::Rights);
         for (key, _) in PROPERTIES.scan(&*self.store, PROPERTIES.range(&row.id), usize::MAX).await? {
             PROPERTIES.delete(&mut batch, &key);
@@ -538,15 +568,19 @@ impl Calendars {
 }
 
 /// Whether a new event of the unified calendar can go there.
-fn can_be_default(row: &Collection) -> bool {
+pub(crate) fn can_be_default(row: &Collection) -> bool {
     let holds_events = row.unify && row.holds(ComponentKind::Event);
-    !row.closing && holds_events && row.is_writable() && row.kind != CollectionKind::Unified
+    !row.closing
+        && !row.id.name.is_notices()
+        && holds_events
+        && row.is_writable()
+        && row.kind != CollectionKind::Unified
 }
 
 /// Names that no client may take or free: ours, the scheduling collections, and those of sources.
 fn is_reserved(name: &CollectionName) -> bool {
     let text = name.as_str();
-    ["unified", "local", "inbox", "outbox"].iter().any(|own| text.eq_ignore_ascii_case(own))
+    ["unified", "local", "inbox", "outbox", "lineartime-notices"].iter().any(|own| text.eq_ignore_ascii_case(own))
         || text.parse::<SourceId>().is_ok()
 }
 

@@ -14,8 +14,8 @@ use crate::calendar::changes;
 use crate::calendar::collection::{Collection, Mirror, SourceRef};
 use crate::calendar::intent::{Cause, Intent, Pending, PushJob, Want};
 use crate::calendar::record::{
-    Author, COLLECTIONS, Change, ENTRIES, EVENTS, EntryRow, EtagOctets, EventRow, INTENTS, Member, PROPERTIES,
-    REVISIONS, RevisionRow, Space, UIDS, UidRow,
+    ADDRESSES, Author, COLLECTIONS, Change, ENTRIES, EVENTS, EntryRow, EtagOctets, EventRow, INTENTS, Member,
+    PROPERTIES, REVISIONS, RevisionRow, Space, UIDS, UidRow,
 };
 use crate::calendar::unify;
 use crate::calendar::{Calendars, PutError};
@@ -294,8 +294,10 @@ impl<'a> Draft<'a> {
             self.collection(&member.collection).await?;
         }
         let row = self.load(event).await?.clone();
+        let roles = self.roles(event, &members).await?;
+        let role = |name: &CollectionName| roles.get(name).copied().unwrap_or_default();
         let is_writable = |name: &CollectionName| self.known_collection(name).is_some_and(Collection::is_writable);
-        let leader = unify::leader(&members, &row.leader, is_writable).cloned();
+        let leader = unify::leader(&members, &row.leader, is_writable, role).cloned();
         let unified_name = match (unify::shows_unified(&row), &row.unified_name) {
             (true, None) => {
                 let unified = CollectionName::unified();
@@ -315,6 +317,35 @@ impl<'a> Draft<'a> {
         row.leader = leader.unwrap_or(row.leader.clone());
         row.unified_name = unified_name;
         Ok(())
+    }
+
+    /// What the accounts behind the members of a meeting are in it. With one member nobody asks.
+    async fn roles(
+        &mut self,
+        event: EventId,
+        members: &[Member],
+    ) -> Result<HashMap<CollectionName, unify::Role>, PutError> {
+        let mut roles = HashMap::new();
+        if members.len() < 2 {
+            return Ok(roles);
+        }
+        let working = self.working(event).await?;
+        let served = working.row.revision;
+        let fresh = working.revisions.iter().find(|(number, ..)| *number == served);
+        let object = match fresh.map(|(_, octets, _)| octets.clone()) {
+            Some(octets) => Object::parse(octets).ok(),
+            None => self.calendars.revision(&self.user, event, served).await?,
+        };
+        let Some(object) = object.filter(|object| object.members().any(|one| one.property("ORGANIZER").is_some()))
+        else {
+            return Ok(roles);
+        };
+        for member in members {
+            let id = CollectionId::new(&self.user, member.collection.clone());
+            let addresses = ADDRESSES.get(&*self.calendars.store, &id).await?.unwrap_or_default().addresses;
+            roles.insert(member.collection.clone(), unify::Role::of(&addresses, &object));
+        }
+        Ok(roles)
     }
 
     async fn free_name(

@@ -119,7 +119,8 @@ impl Calendars {
     pub async fn intents(&self, source: &SourceId) -> Result<Vec<(EventId, Intent)>, StoreError> {
         let rows = INTENTS.scan(&*self.store, INTENTS.range(source), usize::MAX).await?;
         let mut intents: Vec<_> = rows.into_iter().map(|((_, event), intent)| (event, intent)).collect();
-        intents.sort_by_key(|(event, intent)| (intent.since, *event));
+        // What comes to be goes before what goes: an event that was parted from another leaves nothing behind before it is there.
+        intents.sort_by_key(|(event, intent)| (intent.since, intent.want == Want::Gone, *event));
         Ok(intents)
     }
 

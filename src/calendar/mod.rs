@@ -38,12 +38,14 @@ mod history;
 mod inbox;
 mod index;
 mod intent;
+mod notice;
 pub mod plain;
 mod properties;
 mod query;
 mod record;
 mod refusal;
 mod resolve;
+mod route;
 mod unify;
 mod view;
 mod write;
@@ -72,6 +74,7 @@ pub use query::{QueryError, Stored};
 pub use record::{Author, EtagOctets, EventRow, Member, Space};
 pub use refusal::{Conditions, Match, PutError, Refusal};
 pub use resolve::{Keep, ResolveError};
+pub use route::{Criterion, Route};
 pub use view::{Entry, View};
 pub use write::{Deleted, Overwrite, Put, Transfer};
 
@@ -119,6 +122,7 @@ pub struct Calendars {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     limits: Limits,
+    routes: Vec<Route>,
     objects: query::ObjectCache,
     views: view::ViewCache,
 }
@@ -135,7 +139,7 @@ impl Calendars {
         let objects = query::object_cache(limits.object_cache);
         // A collection that is full, and the unified one beside it, must fit: else they would be built for every request.
         let views = view::view_cache(limits.view_cache.max(limits.objects as u64 * 3));
-        Self { store, queue, clock, entropy, limits, objects, views }
+        Self { store, queue, clock, entropy, limits, routes: Vec::new(), objects, views }
     }
 
     /// What is allowed here.

@@ -14,6 +14,7 @@ use crate::calendar::audit::AuditLine;
 use crate::calendar::collection::Collection;
 use crate::calendar::conflict::Conflict;
 use crate::calendar::intent::Intent;
+use crate::calendar::route::RoutesRow;
 use crate::ical::{ComponentKind, Spans};
 use crate::id::{CollectionId, CollectionName, Etag, EventId, ResourceName, SourceId, UserId};
 use crate::store::{Key, KeyParts, Record, Table, tables};
@@ -223,6 +224,16 @@ impl Record for SettingsRow {
     const FORMAT: u8 = 1;
 }
 
+/// The addresses of the account behind a collection, in lower case: they tell whose meeting it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AddressesRow {
+    pub(crate) addresses: Vec<String>,
+}
+
+impl Record for AddressesRow {
+    const FORMAT: u8 = 1;
+}
+
 /// The dead properties of one resource, all in one row so that a PROPPATCH is one write.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct PropertiesRow {
@@ -249,6 +260,8 @@ pub enum Author {
     Person(UserId),
     /// A file that was imported.
     Import,
+    /// The gateway itself: its notices.
+    Gateway,
 }
 
 impl Author {
@@ -293,6 +306,8 @@ pub(crate) const CONFLICTS: Table<(UserId, u64), Conflict> = Table::new(tables::
 pub(crate) const AUDIT: Table<(UserId, u64), AuditLine> = Table::new(tables::AUDIT);
 /// The empty name stands for the collection itself.
 pub(crate) const PROPERTIES: Table<(CollectionId, String), PropertiesRow> = Table::new(tables::DEAD_PROPERTY);
+pub(crate) const ADDRESSES: Table<CollectionId, AddressesRow> = Table::new(tables::ADDRESS);
+pub(crate) const ROUTES: Table<UserId, RoutesRow> = Table::new(tables::ROUTE);
 pub(crate) const INTENTS: Table<(SourceId, EventId), Intent> = Table::new(tables::INTENT);
 
 /// Where the number of a collection's last change is counted.

@@ -11,7 +11,7 @@ use crate::calendar::conflict::{Conflict, ConflictId, ConflictKind, Decision};
 use crate::calendar::draft::Draft;
 use crate::calendar::intent::{Cause, Pending};
 use crate::calendar::record::{Author, CONFLICTS, REVISIONS};
-use crate::calendar::{ATTEMPTS, Calendars, PutError};
+use crate::calendar::{ATTEMPTS, Calendars, PutError, Refusal};
 use crate::entropy;
 use crate::ical::{At, Edit, Line, Object};
 use crate::id::{CollectionName, EventId, UserId};
@@ -126,6 +126,36 @@ impl Calendars {
         Ok(())
     }
 
+    /// Parts one source's copy from an event that it shares with others: what the source holds becomes an event of its own
+    /// there, under another UID, and the source leaves the shared one. Created there first. It invites nobody.
+    pub async fn separate(
+        &self,
+        user: &UserId,
+        (event, seen): (EventId, u64),
+        collection: &CollectionName,
+        held: &Object,
+    ) -> Result<EventId, PutError> {
+        let mut draft = Draft::new(self, user, Author::Person(user.clone()), Cause::Move);
+        let row = draft.load(event).await?.clone();
+        if row.generation != seen {
+            return Err(PutError::Stale);
+        }
+        let is_writable = draft.collection(collection).await?.is_some_and(|one| one.is_writable() && !one.closing);
+        if !is_writable {
+            return Err(Refusal::ReadOnly.into());
+        }
+        let uid = format!("{}-{event}", entropy::token(&*self.entropy, 10));
+        let copy = as_own_event(held, &uid).ok_or(PutError::NotFound)?;
+        let own = draft.create(row.space, &uid, collection);
+        draft.write(own, &copy).await?;
+        draft.join(own, collection, None).await?;
+        draft.because(own, "a person parted it from the event that it shared a UID with").await?;
+        draft.leave(event, collection).await?;
+        draft.because(event, "a person parted this source's copy from it").await?;
+        draft.commit(Batch::new()).await?;
+        Ok(own)
+    }
+
     /// Makes the version that is not served an event of its own.
     async fn part(&self, draft: &mut Draft<'_>, conflict: &Conflict) -> Result<EventId, ResolveError> {
         let (Some(ours), Some(theirs)) = (conflict.ours, conflict.theirs) else { return Err(ResolveError::OneSided) };
@@ -158,7 +188,7 @@ impl Calendars {
 }
 
 /// The object under another UID, and without those whom a server might write to because of it.
-fn as_own_event(object: &Object, uid: &str) -> Option<Object> {
+pub(crate) fn as_own_event(object: &Object, uid: &str) -> Option<Object> {
     let mut edit = Edit::new(object);
     for (index, component) in object.root().children().iter().enumerate() {
         if component.property("UID").is_some() {

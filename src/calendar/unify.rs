@@ -1,23 +1,51 @@
 //! Who leads, and who shows in the unified calendar: the pure rules.
 
 use crate::calendar::record::{EventRow, Member, Space};
-use crate::ical::ComponentKind;
+use crate::ical::{ComponentKind, Object, Property};
 use crate::id::{CollectionName, EventId, ResourceName};
 
-/// The member that leads: the present leader while it can be written, else the first that can, else the present
-/// leader, else the first. `None` without members.
+/// What an account is in an event: its organizer's copy can tell the guests, an invited account's can answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Role {
+    /// The organizer.
+    Organizer,
+    /// Invited.
+    Guest,
+    /// Neither, or nobody knows.
+    #[default]
+    Stranger,
+}
+
+impl Role {
+    /// The role of whoever has these addresses, in lower case and without `mailto:`.
+    pub(crate) fn of(addresses: &[String], object: &Object) -> Self {
+        let is_theirs = |property: &Property| {
+            let value = property.value().trim().to_ascii_lowercase();
+            let address = value.strip_prefix("mailto:").unwrap_or(&value);
+            addresses.iter().any(|own| own == address)
+        };
+        if object.members().any(|member| member.all("ORGANIZER").any(is_theirs)) {
+            Self::Organizer
+        } else if object.members().any(|member| member.all("ATTENDEE").any(is_theirs)) {
+            Self::Guest
+        } else {
+            Self::Stranger
+        }
+    }
+}
+
+/// The member that leads: of those that can be written the organizer's, else an invited one's, else the present leader, else the
+/// first; where none can be written, the present leader, else the first. `None` without members.
 pub(crate) fn leader<'a>(
     members: &'a [Member],
     present: &CollectionName,
     is_writable: impl Fn(&CollectionName) -> bool,
+    role: impl Fn(&CollectionName) -> Role,
 ) -> Option<&'a CollectionName> {
     let collections = || members.iter().map(|member| &member.collection);
-    let present = collections().find(|name| *name == present);
-    present
-        .filter(|name| is_writable(name))
-        .or_else(|| collections().find(|name| is_writable(name)))
-        .or(present)
-        .or_else(|| collections().next())
+    let known = collections().find(|name| *name == present);
+    let writable = collections().filter(|name| is_writable(name));
+    writable.min_by_key(|name| (role(name), *name != present)).or(known).or_else(|| collections().next())
 }
 
 /// Whether the event stands in the unified calendar: it holds events only.
@@ -55,8 +83,34 @@ mod tests {
         ];
         for (who, present, writable, expected) in cases {
             let members = members(who);
-            let found = leader(&members, &name(present), |c| writable.contains(&c.as_str()));
+            let found = leader(&members, &name(present), |c| writable.contains(&c.as_str()), |_| Role::Stranger);
             assert_eq!(found.map(CollectionName::as_str), expected, "{who:?} {present} {writable:?}");
         }
+    }
+
+    #[test]
+    fn the_organizers_copy_leads_else_that_of_an_account_that_was_invited() {
+        let text = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:u\r\nDTSTAMP:20260101T000000Z\r\n\
+                    DTSTART:20260101T100000Z\r\nORGANIZER:mailto:Ana@Example.org\r\nATTENDEE:mailto:bo@example.net\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+        let object = Object::parse(bytes::Bytes::from(text)).unwrap();
+        let role = |address: &str| Role::of(&[address.to_owned()], &object);
+        assert_eq!(role("ana@example.org"), Role::Organizer);
+        assert_eq!(role("bo@example.net"), Role::Guest);
+        assert_eq!(role("cy@example.net"), Role::Stranger);
+        let name = |text: &str| text.parse::<CollectionName>().unwrap();
+        let members: Vec<Member> =
+            ["c", "b", "a"].map(|t| Member { collection: name(t), name: "x.ics".parse().unwrap() }).into();
+        let address = |c: &CollectionName| match c.as_str() {
+            "a" => role("ana@example.org"),
+            "b" => role("bo@example.net"),
+            _ => Role::Stranger,
+        };
+        let led = |writable: &[&str]| {
+            leader(&members, &name("c"), |c| writable.contains(&c.as_str()), address).unwrap().to_string()
+        };
+        assert_eq!(
+            (led(&["a", "b", "c"]), led(&["b", "c"]), led(&["c"]), led(&[])),
+            ("a".into(), "b".into(), "c".into(), "c".into())
+        );
     }
 }

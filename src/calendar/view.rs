@@ -70,6 +70,11 @@ impl Entry {
         }
     }
 
+    /// Whether it is a notice of the gateway's own: for its owner's eyes, in no feed and no export.
+    pub fn is_notice(&self) -> bool {
+        self.leader.is_notices()
+    }
+
     /// The collection that decides about it in the unified calendar: whose event it is, for colours and the like.
     pub fn leader(&self) -> &CollectionName {
         &self.leader

@@ -199,7 +199,7 @@ impl Calendars {
         {
             return Err(Refusal::UidTaken(name.clone()).into());
         }
-        let home = self.home_for(draft, collection, row.as_ref()).await?;
+        let (home, why) = self.home_for(draft, collection, (row.as_ref(), object)).await?;
         require_writable(draft, &home).await?;
         if !self.has_room(&place.collection, self.limits.objects).await? {
             return Err(Refusal::Full.into());
@@ -207,12 +207,7 @@ impl Calendars {
         let event = known.unwrap_or_else(|| draft.create(space, object.uid(), &home));
         draft.write(event, object).await?;
         draft.join(event, &home, Some(&place.name)).await?;
-        let why = match (collection.kind == CollectionKind::Unified, known) {
-            (false, _) => "it was put into this calendar",
-            (true, Some(_)) => "it came back to where it was",
-            (true, None) => "new events of the unified calendar go to the default source",
-        };
-        draft.because(event, why).await?;
+        draft.because(event, &why).await?;
         if collection.kind == CollectionKind::Unified
             && draft.load(event).await?.unified_name.as_ref() != Some(&place.name)
         {
@@ -221,23 +216,28 @@ impl Calendars {
         Ok(Written { created: true, event })
     }
 
-    /// The collection that a new object goes to. One that comes back to the unified calendar goes where it was.
+    /// The collection that a new object goes to, and why. One that comes back to the unified calendar goes where it was.
     async fn home_for(
         &self,
         draft: &mut Draft<'_>,
         collection: &Collection,
-        back: Option<&EventRow>,
-    ) -> Result<CollectionName, PutError> {
+        (back, object): (Option<&EventRow>, &Object),
+    ) -> Result<(CollectionName, String), PutError> {
         if collection.kind != CollectionKind::Unified {
-            return Ok(collection.id.name.clone());
+            return Ok((collection.id.name.clone(), "it was put into this calendar".to_owned()));
         }
         for member in back.map(|row| row.former.as_slice()).unwrap_or_default() {
             let former = draft.collection(&member.collection).await?;
             if former.is_some_and(|former| former.is_writable() && !former.closing && former.unify) {
-                return Ok(member.collection.clone());
+                return Ok((member.collection.clone(), "it came back to where it was".to_owned()));
             }
         }
-        Ok(self.default_collection(&collection.id.user).await?.id.name)
+        if let Some((chosen, why)) = self.route(&collection.id.user, object).await? {
+            return Ok((chosen.id.name, why));
+        }
+        let default = self.default_collection(&collection.id.user).await?;
+        let why = format!("new events go to the default calendar, {}", default.display_name);
+        Ok((default.id.name, why))
     }
 
     fn check_object(&self, object: &Object, collection: &Collection) -> Result<(), Refusal> {
@@ -249,6 +249,9 @@ impl Calendars {
         let event = find(draft, wish.from, wish.conditions).await?.ok_or(PutError::NotFound)?;
         let row = draft.load(event).await?.clone();
         let (from, to) = (&wish.from.collection.name, &wish.to.collection.name);
+        if row.leader.is_notices() {
+            return Err(Refusal::Protected.into());
+        }
         let target = open_collection(draft, to).await?;
         if !target.holds(row.kind) {
             return Err(Refusal::WrongComponent.into());

@@ -75,6 +75,9 @@ pub(super) enum Command {
         /// So many lines.
         #[arg(long, value_name = "N", default_value_t = 200)]
         last: usize,
+        /// Every line there is.
+        #[arg(long, conflicts_with = "last")]
+        all: bool,
     },
     /// Bring a version of an event back.
     RestoreEvent {
@@ -83,6 +86,20 @@ pub(super) enum Command {
         #[arg(long, value_name = "N")]
         revision: u64,
     },
+    /// Deleted events that can still be brought back.
+    #[command(subcommand)]
+    Trash(Trash),
+    /// Part one source's copy from an event that it shares with others: it becomes an event of its own there.
+    Unmerge {
+        user: String,
+        uid: String,
+        /// The source whose copy it is.
+        #[arg(long, value_name = "ID")]
+        source: String,
+    },
+    /// Where new events of the unified calendar go, before the default.
+    #[command(subcommand)]
+    Route(Route),
     /// Bring events in from an iCalendar file.
     Import {
         user: String,
@@ -300,6 +317,61 @@ pub(super) enum Conflict {
         #[arg(long, value_enum)]
         keep: Keep,
     },
+    /// Say or choose whose change stands when both sides changed the same thing.
+    Strategy {
+        user: String,
+        /// For this account alone.
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// Without it the present choice is told.
+        #[arg(value_enum)]
+        strategy: Option<Strategy>,
+        /// Account labels, strongest first, for provider-priority.
+        #[arg(long, value_name = "LABEL")]
+        priority: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Trash {
+    /// List them, the latest deletion first.
+    List { user: String },
+    /// Bring one back to where it was.
+    Restore { user: String, uid: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Route {
+    /// List the rules, in the order in which they are tried.
+    List { user: String },
+    /// Add a rule after the others.
+    #[command(group = ArgGroup::new("when").required(true).args(["category", "attendee_domain"]))]
+    Add {
+        user: String,
+        /// Events of this category.
+        #[arg(long)]
+        category: Option<String>,
+        /// Events with somebody of this domain.
+        #[arg(long, value_name = "DOMAIN")]
+        attendee_domain: Option<String>,
+        /// The calendar, by id or name.
+        #[arg(long, value_name = "ID")]
+        to: String,
+    },
+    /// Take a rule away.
+    Remove { user: String, id: usize },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Strategy {
+    /// The change that was made later.
+    LastWriteWins,
+    /// The account that is named first.
+    ProviderPriority,
+    /// A person says, each time.
+    Manual,
+    /// As chosen above: for all accounts, or in the configuration.
+    Inherit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -20,9 +20,11 @@ use zeroize::Zeroizing;
 
 use self::admin::{Answer, Content, Failure, Password, Request, SourceChange};
 use self::args::{
-    Account, AppPassword, Args, Command, Conflict, Job, Keep, Key, Mirror, Privacy, Provider, Source, User,
+    Account, AppPassword, Args, Command, Conflict, Job, Keep, Key, Mirror, Privacy, Provider, Route, Source, Strategy,
+    Trash, User,
 };
 use crate::app::{self, Gateway, socket};
+use crate::calendar::Criterion;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::entropy::{Entropy, OsEntropy};
@@ -170,6 +172,29 @@ fn answer(document: Value, text: String) -> Answer {
     Answer { document, text: Some(text), notes: Vec::new() }
 }
 
+fn chosen(strategy: Strategy, priority: Vec<String>) -> Option<crate::sync::Strategy> {
+    match strategy {
+        Strategy::LastWriteWins => Some(crate::sync::Strategy::LastWriteWins),
+        Strategy::ProviderPriority => Some(crate::sync::Strategy::ProviderPriority(priority)),
+        Strategy::Manual => Some(crate::sync::Strategy::Manual),
+        Strategy::Inherit => None,
+    }
+}
+
+fn route_request(route: Route) -> Request {
+    match route {
+        Route::List { user } => Request::RouteList { user },
+        Route::Add { user, category, attendee_domain, to } => {
+            let when = match (category, attendee_domain) {
+                (Some(category), _) => Criterion::Category(category),
+                (None, domain) => Criterion::AttendeeDomain(domain.unwrap_or_default()),
+            };
+            Request::RouteAdd { user, route: crate::calendar::Route { when, to } }
+        }
+        Route::Remove { user, id } => Request::RouteRemove { user, id },
+    }
+}
+
 /// What is asked of whoever has the store. Files and passwords are read here, where the person is.
 fn request(command: Command) -> Result<Request, Failure> {
     Ok(match command {
@@ -195,7 +220,14 @@ fn request(command: Command) -> Result<Request, Failure> {
             Request::ConflictResolve { user, id, keep }
         }
         Command::History { user, uid, revision } => Request::History { user, uid, revision },
-        Command::Audit { user, last } => Request::Audit { user, last },
+        Command::Conflict(Conflict::Strategy { user, account, strategy, priority }) => {
+            Request::ConflictStrategy { user, account, choice: strategy.map(|one| chosen(one, priority)) }
+        }
+        Command::Trash(Trash::List { user }) => Request::TrashList { user },
+        Command::Trash(Trash::Restore { user, uid }) => Request::TrashRestore { user, uid },
+        Command::Unmerge { user, uid, source } => Request::Unmerge { user, uid, source },
+        Command::Route(route) => route_request(route),
+        Command::Audit { user, last, all } => Request::Audit { user, last: if all { usize::MAX } else { last } },
         Command::RestoreEvent { user, uid, revision } => Request::RestoreEvent { user, uid, revision },
         Command::Import { user, file, source } => Request::Import { user, source, content: read_file(&file)? },
         Command::Export { user, source, .. } => Request::Export { user, source },

@@ -27,6 +27,7 @@ pub struct Config {
     pub oidc: Oidc,
     pub log: Log,
     pub alerts: Alerts,
+    pub routing: Routing,
 }
 
 /// Where and how the gateway listens.
@@ -420,8 +421,8 @@ impl Default for Log {
     }
 }
 
-/// Who is told when a person must act. Not used in this version.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+/// Who is told how accounts fare, and when a person must act.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
     /// Where alerts are posted. The address is treated as a secret.
@@ -429,6 +430,34 @@ pub struct Alerts {
     pub webhook_url: Option<Secret>,
     /// A file that holds `webhook_url`.
     pub webhook_url_file: Option<PathBuf>,
+    /// Whether the unified calendar shows an all-day entry when its owner must act. It reaches no provider and no feed.
+    pub notices: bool,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { webhook_url: None, webhook_url_file: None, notices: true }
+    }
+}
+
+/// Where new events of the unified calendar go, before the default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routing {
+    /// The first that fits counts; a user's own rules come before these.
+    pub rules: Vec<RoutingRule>,
+}
+
+/// One rule: a category or a domain, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoutingRule {
+    /// Events of this category.
+    pub category: Option<String>,
+    /// Events with somebody of this domain.
+    pub attendee_domain: Option<String>,
+    /// The calendar, by id or name.
+    pub to: String,
 }
 
 /// How many deletions of one source in one round are believed at once.

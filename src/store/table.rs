@@ -67,6 +67,14 @@ pub mod tables {
     pub const HELD: TableId = TableId(34);
     /// Events that a source is not told of before a person has chosen.
     pub const ON_HOLD: TableId = TableId(36);
+    /// Whose change stands, as people chose it.
+    pub const STRATEGY: TableId = TableId(37);
+    /// The addresses of the accounts behind collections.
+    pub const ADDRESS: TableId = TableId(19);
+    /// What was told of an account's state.
+    pub const TOLD: TableId = TableId(38);
+    /// Where new events go.
+    pub const ROUTE: TableId = TableId(39);
     /// Work.
     pub const JOB: TableId = TableId(40);
     /// Wishes for work.
@@ -114,6 +122,10 @@ pub mod tables {
         (HELD, "held"),
         (ON_HOLD, "on_hold"),
         (LINK_OF, "link_of"),
+        (STRATEGY, "strategy"),
+        (TOLD, "told"),
+        (ADDRESS, "address"),
+        (ROUTE, "route"),
         (JOB, "job"),
         (JOB_WISH, "job_wish"),
         (DEAD_LETTER, "dead_letter"),

@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::id::SourceId;
+use crate::id::{AccountId, SourceId};
 
 /// What is tried for a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,12 +36,14 @@ pub(super) struct Attempt {
 #[derive(Debug)]
 pub(super) struct Attempts {
     inner: Mutex<HashMap<(SourceId, Kind), Attempt>>,
+    /// How long the jobs of an account took, the later ones counting for more.
+    latency: Mutex<HashMap<AccountId, Duration>>,
     bell: watch::Sender<u64>,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { inner: Mutex::default(), bell: watch::Sender::new(0) }
+        Self { inner: Mutex::default(), latency: Mutex::default(), bell: watch::Sender::new(0) }
     }
 }
 
@@ -79,6 +82,18 @@ impl Attempts {
             attempt.trouble = trouble;
         }
         self.ring();
+    }
+
+    /// A job of an account took so long.
+    pub(super) fn took(&self, account: AccountId, time: Duration) {
+        let mut latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
+        let average = latency.entry(account).or_insert(time);
+        *average = (*average * 7 + time) / 8;
+    }
+
+    /// How long a job of an account takes.
+    pub(super) fn latency(&self, account: &AccountId) -> Option<Duration> {
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner).get(account).copied()
     }
 
     fn ring(&self) {

@@ -130,15 +130,14 @@ impl Engine {
 
     /// Whose change stands, should ours, which `intent` tells of, and the source's be changes of the same thing.
     async fn favour(&self, target: &Target, intent: Option<&Intent>) -> Result<Favour, StoreError> {
-        let Strategy::ProviderPriority(_) = &self.config.strategy else {
-            return Ok(self.config.strategy.favour(None, ""));
-        };
+        let (strategy, _) = self.strategy(&target.source.user, Some(&target.source.account)).await?;
+        let Strategy::ProviderPriority(_) = &strategy else { return Ok(strategy.favour(None, "")) };
         let theirs = self.label(&target.source.id).await?;
         let ours = match intent.map(|intent| &intent.author) {
             Some(Author::Provider(source)) => self.label(source).await?,
             _ => None,
         };
-        Ok(self.config.strategy.favour(ours.as_deref(), theirs.as_deref().unwrap_or_default()))
+        Ok(strategy.favour(ours.as_deref(), theirs.as_deref().unwrap_or_default()))
     }
 
     /// The label of the account that a source is in. One that is gone has none.

@@ -8,7 +8,10 @@
 //! passes what was not taken in; no provider is written to without somebody's change behind it.
 //! Never here: HTTP, XML, what a provider's answers look like.
 
+mod alert;
 mod attempts;
+mod budget;
+mod choice;
 mod confirmed;
 pub mod decide;
 mod guard;
@@ -23,11 +26,15 @@ mod resolve;
 mod settle;
 mod status;
 mod strategy;
+mod unmerge;
 mod verdict;
 mod worker;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use async_trait::async_trait;
 
 use crate::account::{AccountError, AccountState, Accounts, Source};
 use crate::calendar::{Calendars, Mirror, Pending, PushJob};
@@ -38,6 +45,9 @@ use crate::jobs::{JobError, Priority, Queue};
 use crate::provider::Provider;
 use crate::store::{Batch, CommitError, Store, StoreError};
 
+pub use alert::StateChange;
+pub use budget::Budgets;
+pub use choice::ChosenBy;
 pub use guard::MassDelete;
 pub use loss::HeldBack;
 pub use record::{Held, Quarantined};
@@ -45,6 +55,7 @@ pub use resolve::ResolveError;
 pub use settle::{Progress, Settled, Trouble};
 pub use status::{AccountStatus, Health, Status};
 pub use strategy::Strategy;
+pub use unmerge::UnmergeError;
 pub use verdict::Verdict;
 
 use job::PullJob;
@@ -83,6 +94,20 @@ impl Default for Config {
     }
 }
 
+/// Where the engine has the provider of an account from: the fifth door beside clock, chance, network and disk.
+#[async_trait]
+pub trait Providers: fmt::Debug + Send + Sync + 'static {
+    /// The provider, ready for use.
+    async fn provider(&self, account: &AccountId) -> Result<Arc<dyn Provider>, AccountError>;
+}
+
+#[async_trait]
+impl Providers for Accounts {
+    async fn provider(&self, account: &AccountId) -> Result<Arc<dyn Provider>, AccountError> {
+        Self::provider(self, account).await
+    }
+}
+
 /// What the engine works with.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -92,6 +117,8 @@ pub struct Parts {
     pub calendars: Arc<Calendars>,
     /// The accounts.
     pub accounts: Arc<Accounts>,
+    /// Their providers: the accounts themselves, unless somebody stands in between.
+    pub providers: Arc<dyn Providers>,
     /// The queue.
     pub queue: Arc<Queue>,
     /// The time.
@@ -106,6 +133,7 @@ pub struct Engine {
     store: Arc<dyn Store>,
     calendars: Arc<Calendars>,
     accounts: Arc<Accounts>,
+    providers: Arc<dyn Providers>,
     queue: Arc<Queue>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -127,11 +155,12 @@ struct Target {
 impl Engine {
     /// An engine at rest.
     pub fn new(parts: Parts, config: Config) -> Self {
-        let Parts { store, calendars, accounts, queue, clock, entropy } = parts;
+        let Parts { store, calendars, accounts, providers, queue, clock, entropy } = parts;
         Self {
             store,
             calendars,
             accounts,
+            providers,
             queue,
             clock,
             entropy,
@@ -171,6 +200,9 @@ impl Engine {
     pub async fn attend(&self, account: &AccountId) -> Result<(), SyncError> {
         let account = self.accounts.account(account).await?;
         self.queue.resume_lane(account.id.as_str()).await?;
+        if let Err(error) = self.note_addresses(&account.id).await {
+            tracing::debug!(%error, account.id = %account.id, "the addresses of an account could not be noted; the next look at its calendars does it");
+        }
         let now = self.clock.now();
         self.queue
             .enqueue(job::discover(&account.id, job::after(now, self.config.discover_interval), Priority::Low))
@@ -205,6 +237,8 @@ impl Engine {
         for source in &sources {
             record::forget_source(&*self.store, &mut batch, &source.id).await?;
         }
+        choice::forget(&mut batch, &row.user, account);
+        alert::forget(&mut batch, account);
         self.store.commit(batch).await.map_err(SyncError::from)?;
         Ok(())
     }
@@ -251,9 +285,26 @@ impl Engine {
         Ok(())
     }
 
+    /// Notes under which addresses an account is organizer or guest. A provider that does not tell keeps nothing from going on.
+    async fn note_addresses(&self, account: &AccountId) -> Result<(), PullError> {
+        let row = self.accounts.account(account).await.map_err(PullError::from)?;
+        let provider = self.providers.provider(account).await.map_err(PullError::from)?;
+        let mut addresses = provider.addresses().await.unwrap_or_default();
+        addresses.extend(row.provider.username().filter(|name| name.contains('@')).map(str::to_owned));
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        for source in self.accounts.sources_of(&row).await.map_err(PullError::from)? {
+            let id = CollectionId::new(&source.user, source.collection.clone());
+            self.calendars.set_addresses(&id, &addresses).await?;
+        }
+        Ok(())
+    }
+
     /// Looks which calendars an account has; new ones are read at once.
     async fn discover(&self, account: &AccountId) -> Result<(), PullError> {
         let refreshed = self.accounts.refresh_sources(account).await.map_err(PullError::from)?;
+        self.note_addresses(account).await?;
         for source in refreshed.new.iter().chain(&refreshed.changed) {
             let source = self.accounts.source(source).await.map_err(PullError::from)?;
             let pull = self.enqueue_pull(&source, false, Priority::Medium).await;
@@ -270,7 +321,7 @@ impl Engine {
         if row.mirror == Mirror::Off || source.missing {
             return Err(PullError::NotMirrored);
         }
-        let provider = self.accounts.provider(&source.account).await.map_err(PullError::from)?;
+        let provider = self.providers.provider(&source.account).await.map_err(PullError::from)?;
         Ok(Target { source, collection, mirror: row.mirror, provider })
     }
 }

@@ -62,6 +62,8 @@ struct Round {
     items: Vec<Item>,
     gone: Vec<RemoteId>,
     complete: bool,
+    /// It began at the start, whether or not it proves absence.
+    whole: bool,
     cursor: Cursor,
 }
 
@@ -95,13 +97,18 @@ impl Engine {
         if round.complete {
             gone.extend(self.absent(target, &known, &round.items).await?);
         } else {
-            gone.extend(self.unmentioned(target, &known, (&round.items, &gone), row.at).await?);
+            // A listing that does not claim to be complete proves no absence: what it lacks is asked for, one by one.
+            let since = if round.whole { jiff::Timestamp::MIN } else { row.at };
+            gone.extend(self.unmentioned(target, &known, (&round.items, &gone), since).await?);
+        }
+        if round.whole {
+            gone.extend(self.left_quarantine(target, (&round.items, &gone), round.complete).await?);
         }
         let fresh = self.fresh(target, &known, round.items, &gone).await?;
         let gone = self.take_items(target, fresh, gone).await?;
         let mut also = Batch::new();
         CURSORS.put(&mut also, &target.source.id, &CursorRow { at: self.clock.now(), ..row });
-        let deletions = self.deletions(target, gone, (known.len(), proof), &mut also).await?;
+        let deletions = self.deletions(target, gone, (known.len(), proof, round.whole), &mut also).await?;
         self.take_deletions(target, deletions, also).await
     }
 
@@ -127,6 +134,28 @@ impl Engine {
         Ok(proven)
     }
 
+    /// Quarantined items that a listing from the start lacks: nobody else would ever say that they are gone.
+    async fn left_quarantine(
+        &self,
+        target: &Target,
+        (items, gone): (&[Item], &[RemoteId]),
+        complete: bool,
+    ) -> Result<Vec<RemoteId>, PullError> {
+        let named: HashSet<&RemoteId> = items.iter().map(Item::id).chain(gone).collect();
+        let mut left = Vec::new();
+        for (remote, _) in record::quarantined(&*self.store, &target.source.id).await? {
+            if named.contains(&remote) {
+                continue;
+            }
+            match if complete { Ok(true) } else { self.is_gone(target, &remote).await } {
+                Ok(true) => left.push(remote),
+                Ok(false) | Err(PullError::Fault(Fault::Garbled(_) | Fault::Refused(_) | Fault::Forbidden(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left)
+    }
+
     /// One round of changes, all its pages. An expired cursor leads to a full listing, once.
     async fn round(
         &self,
@@ -147,7 +176,8 @@ impl Engine {
     }
 
     async fn pages(&self, target: &Target, from: Position) -> Result<Round, PullError> {
-        let (mut items, mut gone, mut complete) = (Vec::new(), Vec::new(), from == Position::Start);
+        let whole = from == Position::Start;
+        let (mut items, mut gone, mut complete) = (Vec::new(), Vec::new(), whole);
         let (mut position, mut tokens) = (from, HashSet::new());
         for _ in 0..PAGES {
             let page = target.provider.changes(&target.source.remote, &position).await?;
@@ -156,7 +186,7 @@ impl Engine {
             gone.extend(page.gone);
             complete = page.complete;
             match page.then {
-                Then::Done(cursor) => return Ok(Round { items, gone, complete, cursor }),
+                Then::Done(cursor) => return Ok(Round { items, gone, complete, whole, cursor }),
                 Then::Next(token) if tokens.insert(token.0.clone()) => position = Position::Next(token),
                 Then::Next(_) => return Err(Fault::Garbled("the listing repeats itself without end".into()).into()),
             }
@@ -411,7 +441,7 @@ impl Engine {
         &self,
         target: &Target,
         gone: Vec<RemoteId>,
-        (known, proof): (usize, Proof),
+        (known, proof, whole): (usize, Proof, bool),
         also: &mut Batch,
     ) -> Result<Vec<RemoteId>, PullError> {
         let source = &target.source.id;
@@ -424,7 +454,7 @@ impl Engine {
             }
         }
         let brake = guard(deleting.len(), known, proof, &self.config.mass_delete_guard);
-        let is_second = held.is_some() && proof == Proof::Absent;
+        let is_second = held.is_some() && whole;
         if brake == Brake::Open || (is_second && held.as_ref().is_some_and(|held| held.confirmed)) {
             HELD.delete(also, source);
             return Ok(gone);
@@ -446,14 +476,18 @@ impl Engine {
         Ok(go)
     }
 
-    /// Those of `gone` that a second, complete listing lacks too.
+    /// Those of `gone` that a second listing lacks too.
     async fn second_opinion(&self, target: &Target, gone: Vec<RemoteId>) -> Result<Vec<RemoteId>, PullError> {
         let round = self.pages(target, Position::Start).await?;
-        if !round.complete {
-            return Err(Fault::Garbled("the server says that much is gone and can't be asked for all".into()).into());
-        }
         let listed: HashSet<RemoteId> = round.items.iter().map(|item| item.id().clone()).collect();
-        Ok(gone.into_iter().filter(|remote| !listed.contains(remote)).collect())
+        let mut missing = Vec::new();
+        for remote in gone.into_iter().filter(|remote| !listed.contains(remote)) {
+            // Where no listing is complete, each is asked for by name.
+            if round.complete || self.is_gone(target, &remote).await? {
+                missing.push(remote);
+            }
+        }
+        Ok(missing)
     }
 
     /// Decides about one item that is gone.

@@ -1,6 +1,9 @@
 //! How each account fares, in words that every surface shows alike.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::attempts::Kind;
 use super::record::{self, HELD};
@@ -10,7 +13,7 @@ use crate::id::{AccountId, SourceId, UserId};
 use crate::jobs::{Breaker, LaneHealth};
 
 /// The health of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Health {
     /// The last contact went well.
     Healthy,
@@ -42,6 +45,8 @@ impl Health {
 pub struct AccountStatus {
     /// Which.
     pub id: AccountId,
+    /// Whose.
+    pub user: UserId,
     /// Its name for people.
     pub label: String,
     /// The kind of provider.
@@ -58,6 +63,10 @@ pub struct AccountStatus {
     pub queue: usize,
     /// The part of the last contacts that failed, 0 to 1.
     pub error_rate: f64,
+    /// How long a contact took lately, since the start of this process.
+    pub latency: Option<Duration>,
+    /// What a person must do, if anything can go on only then.
+    pub act: Option<String>,
 }
 
 /// How everything fares.
@@ -93,7 +102,7 @@ impl Engine {
     }
 
     async fn account_status(&self, account: Account, lane: LaneHealth) -> Result<AccountStatus, SyncError> {
-        let (mut queue, mut remarks) = (0, Vec::new());
+        let (mut queue, mut remarks, mut held) = (0, Vec::new(), Vec::new());
         for source in self.accounts.sources_of(&account).await? {
             queue += self.calendars.intents(&source.id).await?.len();
             if source.missing {
@@ -102,12 +111,20 @@ impl Engine {
                 // What one calendar can't have is no failure of its account, and would be told nowhere else.
                 remarks.push(format!("the calendar {:?} can't be read: {trouble}", source.name));
             }
-            remarks.extend(self.remarks(&source.id, &source.name).await?);
+            held.extend(self.held_words(&source.id, &source.name).await?);
+            remarks.extend(self.quarantine_words(&source.id, &source.name).await?);
         }
-        let (state, reason) = judge(&account.state, &lane, &remarks);
+        let act = match &account.state {
+            AccountState::NeedsSignIn { why } => Some(format!("sign in again: {why}")),
+            _ => (!held.is_empty()).then(|| held.join("; ")),
+        };
+        held.extend(remarks);
+        let (state, reason) = judge(&account.state, &lane, &held);
         Ok(AccountStatus {
             provider: account.provider.name(),
+            latency: self.attempts.latency(&account.id),
             id: account.id,
+            user: account.user,
             label: account.label,
             state,
             reason,
@@ -115,23 +132,26 @@ impl Engine {
             next_run: lane.next_run,
             queue,
             error_rate: lane.error_rate,
+            act,
         })
     }
 
-    async fn remarks(&self, source: &SourceId, name: &str) -> Result<Vec<String>, SyncError> {
-        let mut remarks = Vec::new();
-        if let Some(held) = HELD.get(&*self.store, source).await? {
-            remarks.push(format!(
+    async fn held_words(&self, source: &SourceId, name: &str) -> Result<Option<String>, SyncError> {
+        let held = HELD.get(&*self.store, source).await?.filter(|held| !held.confirmed);
+        Ok(held.map(|held| {
+            format!(
                 "{} of {} events of {name:?} are gone there; the deletions are held until `source set {source} --confirm-deletions`",
                 held.gone.len(), held.known
-            ));
-        }
+            )
+        }))
+    }
+
+    async fn quarantine_words(&self, source: &SourceId, name: &str) -> Result<Option<String>, SyncError> {
         let quarantined = record::quarantined(&*self.store, source).await?;
-        if let Some((_, first)) = quarantined.first() {
-            let count = quarantined.len();
-            remarks.push(format!("{count} of the items in {name:?} can't be taken in; the first: {}", first.why));
-        }
-        Ok(remarks)
+        let count = quarantined.len();
+        Ok(quarantined
+            .first()
+            .map(|(_, first)| format!("{count} of the items in {name:?} can't be taken in; the first: {}", first.why)))
     }
 }
 

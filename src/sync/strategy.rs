@@ -1,7 +1,9 @@
 //! Whose change stands when both sides changed the same thing: the person's choice of a rule, put to one case. Pure.
 
+use serde::{Deserialize, Serialize};
+
 /// The rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strategy {
     /// The change that was made later.
     #[default]

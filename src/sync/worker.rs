@@ -56,7 +56,7 @@ impl Engine {
 
     /// Runs one job and tells the queue how it went; a lease that is lost meanwhile ends the run.
     async fn run_leased(&self, mut leased: Leased) {
-        let kind = leased.kind.clone();
+        let (kind, began) = (leased.kind.clone(), self.clock.monotonic());
         let run = Box::pin(self.run_job(leased.kind.as_str().to_owned(), leased.payload.clone()));
         let id = leased.id;
         let ended = match select(run, Box::pin(keep(&self.queue, &*self.clock, &mut leased))).await {
@@ -67,6 +67,9 @@ impl Engine {
             tracing::warn!(job.kind = %kind, job.id = %id, "the lease was lost; somebody else goes on");
             return;
         };
+        if let Ok(account) = leased.lane.parse::<AccountId>() {
+            self.attempts.took(account, self.clock.monotonic().saturating_sub(began));
+        }
         if let Err(error) = self.queue.finish(&leased, outcome).await {
             tracing::warn!(%error, job.kind = %kind, job.id = %leased.id, "the end of a job could not be noted; it runs again");
         }

@@ -24,6 +24,7 @@ mod cli;
 mod crash;
 mod edge;
 mod identity;
+mod scale;
 mod simulation;
 mod store;
 mod store_damage;

@@ -140,6 +140,7 @@ pub(super) fn status_record(one: &AccountStatus) -> Value {
     json!({
         "id": one.id, "label": one.label, "provider": one.provider, "state": one.state.as_str(), "reason": one.reason,
         "last_success": one.last_success, "next_run": one.next_run, "queue": one.queue, "error_rate": one.error_rate,
+        "latency_ms": one.latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)), "act": one.act,
         "webhook_expires": Value::Null,
     })
 }

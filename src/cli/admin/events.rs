@@ -95,6 +95,7 @@ fn named(author: &Author) -> (&'static str, String) {
         Author::Provider(source) => ("provider", source.to_string()),
         Author::Person(user) => ("person", user.to_string()),
         Author::Import => ("import", String::new()),
+        Author::Gateway => ("gateway", String::new()),
     }
 }
 
@@ -105,7 +106,11 @@ pub(super) async fn history(gateway: &Gateway, user: &str, uid: &str) -> Result<
         return failed(format!("{user} never had an event with the UID {uid}"));
     }
     let mut held = BTreeMap::<(EventId, u64), Vec<Value>>::new();
+    let mut explained = BTreeMap::<(EventId, u64), Vec<String>>::new();
     for event in revisions.iter().map(|one| one.event).collect::<BTreeSet<_>>() {
+        for (revision, why) in gateway.calendars.explained(&user, event).await? {
+            explained.entry((event, revision)).or_default().push(why);
+        }
         for one in gateway.sync.held_back(&user, event).await? {
             let told = json!({ "source": one.source, "properties": one.properties });
             held.entry((event, one.revision)).or_default().push(told);
@@ -117,6 +122,9 @@ pub(super) async fn history(gateway: &Gateway, user: &str, uid: &str) -> Result<
         let here_alone = held.remove(&(one.event, one.revision)).unwrap_or_default();
         if let Value::Object(members) = &mut document {
             members.insert("held_back".to_owned(), Value::Array(here_alone));
+            // Why it went where it went, and by which rule it is what it is.
+            let why = explained.remove(&(one.event, one.revision)).unwrap_or_default();
+            members.insert("explain".to_owned(), json!((!why.is_empty()).then(|| why.join("; "))));
         }
         document
     })))
@@ -284,7 +292,10 @@ pub(super) async fn remove_all(gateway: &Gateway, user: &UserId) -> Result<(), F
             }
         }
     }
+    gateway.calendars.drop_notices(user).await?;
     gateway.calendars.purge(user, jiff::Timestamp::MAX).await?;
+    gateway.calendars.set_routes(user, Vec::new()).await?;
+    gateway.sync.choose_strategy(user, None, None).await?;
     gateway.calendars.forget_audit(user).await?;
     Ok(())
 }

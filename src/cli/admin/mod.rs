@@ -5,6 +5,7 @@ mod accounts;
 pub(crate) mod doctor;
 mod events;
 mod people;
+mod rules;
 mod upkeep;
 mod work;
 
@@ -109,6 +110,34 @@ pub(crate) enum Request {
         user: String,
         id: String,
         keep: crate::calendar::Keep,
+    },
+    ConflictStrategy {
+        user: String,
+        account: Option<String>,
+        choice: Option<Option<crate::sync::Strategy>>,
+    },
+    TrashList {
+        user: String,
+    },
+    TrashRestore {
+        user: String,
+        uid: String,
+    },
+    Unmerge {
+        user: String,
+        uid: String,
+        source: String,
+    },
+    RouteList {
+        user: String,
+    },
+    RouteAdd {
+        user: String,
+        route: crate::calendar::Route,
+    },
+    RouteRemove {
+        user: String,
+        id: usize,
     },
     History {
         user: String,
@@ -277,6 +306,15 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         R::JobDrop { id } => work::drop(gateway, id).await,
         R::ConflictList { user } => events::conflicts(gateway, &user).await,
         R::ConflictResolve { user, id, keep } => events::resolve(gateway, &user, &id, keep).await,
+        R::ConflictStrategy { user, account, choice } => {
+            rules::strategy(gateway, &user, account.as_deref(), choice).await
+        }
+        R::TrashList { user } => rules::trash(gateway, &user).await,
+        R::TrashRestore { user, uid } => rules::trash_restore(gateway, &user, &uid).await,
+        R::Unmerge { user, uid, source } => rules::unmerge(gateway, &user, &uid, &source).await,
+        R::RouteList { user } => rules::routes(gateway, &user).await,
+        R::RouteAdd { user, route } => rules::route_add(gateway, &user, route).await,
+        R::RouteRemove { user, id } => rules::route_remove(gateway, &user, id).await,
         R::History { user, uid, revision: None } => events::history(gateway, &user, &uid).await,
         R::History { user, uid, revision: Some(number) } => events::version(gateway, &user, &uid, number).await,
         R::Audit { user, last } => events::audit(gateway, &user, last).await,

@@ -17,6 +17,7 @@ impl Life {
         self.what_providers_held_was_seen().await;
         self.the_last_word_stands().await;
         self.no_work_is_lost().await;
+        self.nobody_is_written_to_unasked();
         self.who_followed_knows_all().await;
         self.world.assert_quiet(&ACCOUNTS).await;
         self.tell("quiet");
@@ -24,8 +25,7 @@ impl Life {
 
     fn nothing_is_there_twice(&self) {
         for account in ACCOUNTS {
-            let uids: Vec<String> =
-                self.world.at(account).items("work").iter().map(|(_, octets)| uid_of(octets)).collect();
+            let uids: Vec<String> = self.world.far_items(account).iter().map(|(_, octets)| uid_of(octets)).collect();
             let distinct: BTreeSet<&String> = uids.iter().collect();
             assert_eq!(distinct.len(), uids.len(), "{account} holds a UID twice: {uids:?}");
         }
@@ -63,7 +63,7 @@ impl Life {
         let twins = self.twins().await;
         let mut anywhere = BTreeMap::new();
         for account in ACCOUNTS {
-            let items = self.world.at(account).items("work");
+            let items = self.world.far_items(account);
             let mut there: BTreeMap<String, Meaning> =
                 items.iter().map(|(_, octets)| (uid_of(octets), Meaning::of(octets))).collect();
             let mut here = self.shown(&self.world.mirror(account, "work").await).await;
@@ -102,7 +102,7 @@ impl Life {
     /// The gateway overwrites and deletes nothing that it has not read and kept.
     async fn what_providers_held_was_seen(&self) {
         for ((account, uid), meaning) in &self.provided {
-            let there = self.world.at(account).find("work", uid).map(|(_, octets)| Meaning::of(&octets));
+            let there = self.world.far_find(account, uid).map(|(_, octets)| Meaning::of(&octets));
             let history = self.history(uid).await;
             let is_kept = history.iter().any(|(_, kept)| kept == meaning);
             let is_merged = history.iter().any(|(_, kept)| kept.summary == meaning.summary)
@@ -120,10 +120,23 @@ impl Life {
                 Last::Nowhere => {
                     assert_eq!(shown.get(uid), None, "{uid} is back");
                     for account in ACCOUNTS {
-                        assert!(self.world.at(account).find("work", uid).is_none(), "{uid} is back at {account}");
+                        assert!(self.world.far_find(account, uid).is_none(), "{uid} is back at {account}");
                     }
                 }
                 Last::Contested => {}
+            }
+        }
+    }
+
+    /// Attendees hear of what a person changed here, and of nothing else: not of imports, repairs, or what others changed.
+    fn nobody_is_written_to_unasked(&self) {
+        for (account, service) in &self.world.services {
+            for (uid, mails) in service.mails() {
+                let edits = self.edits.get(&uid).copied().unwrap_or_default();
+                assert!(
+                    mails <= edits,
+                    "{account} wrote {mails} times to the attendees of {uid}, which was edited {edits} times"
+                );
             }
         }
     }

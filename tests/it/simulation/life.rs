@@ -1,20 +1,22 @@
 //! A life: who does what at which step, and the ledger of what was done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 use lineartime::calendar::{Conditions, Entry, PutError, SyncToken};
 use lineartime::entropy::{SeededEntropy, number};
 use lineartime::ical::Object;
 use lineartime::id::{CollectionId, Etag, Place, ResourceName};
 
-use crate::world::{Manners, Tags, Trouble, Upstream, World, event, value_of};
+use crate::world::{Habits, Manners, Service, Style, Tags, Trouble, Upstream, World, event, value_of};
 
 pub const ACCOUNTS: [&str; 2] = ["a", "b"];
 /// Healing: longer than every pause that anything takes.
-const HEALING: Duration = Duration::from_hours(6);
+const HEALING: Duration = Duration::from_mins(90);
 
 /// Dice.
 #[derive(Debug)]
@@ -52,7 +54,14 @@ impl Meaning {
     }
 
     fn octets(&self, uid: &str) -> Bytes {
-        event(uid, &self.summary, &format!("LOCATION:{}\r\nX-KEPT:here\r\n", self.location))
+        // Some are meetings.
+        let people = match uid {
+            "u0" | "u1" => {
+                "ORGANIZER:mailto:ana@example.org\r\nATTENDEE:mailto:ana@example.org\r\nATTENDEE:mailto:bob@example.net\r\n"
+            }
+            _ => "",
+        };
+        event(uid, &self.summary, &format!("LOCATION:{}\r\n{people}X-KEPT:here\r\n", self.location))
     }
 }
 
@@ -100,6 +109,8 @@ pub struct Life {
     /// What somebody wrote last at a provider, by account and UID, until somebody there overwrites it.
     pub provided: BTreeMap<(&'static str, String), Meaning>,
     pub last: BTreeMap<String, Last>,
+    /// How often clients have changed each event, with success.
+    pub edits: BTreeMap<String, u64>,
     pub lines: Vec<String>,
     step: u64,
     tells: bool,
@@ -119,11 +130,32 @@ fn manners(dice: &Dice) -> Manners {
     }
 }
 
+fn habits(dice: &Dice, style: Style) -> Habits {
+    Habits {
+        style,
+        page: dice.of(&[1, 3, 50]),
+        lag: SignedDuration::from_secs(dice.of(&[0, 0, 2, 20])),
+        expires: dice.of(&[0, 5, 30]),
+        follows_up: dice.of(&[0, 20]),
+        repeats: dice.of(&[0, 20]),
+    }
+}
+
 impl Life {
     pub async fn begin(seed: u64, tells: bool) -> Self {
         let dice = Dice::new(seed ^ 0x5EED);
         let manners = manners(&dice);
         let mut world = World::new(seed, ACCOUNTS.map(|name| (name, Upstream::new(manners, &["work"]))));
+        let mut kinds = Vec::new();
+        for name in ACCOUNTS {
+            let style = dice.of(&[None, Some(Style::Google), Some(Style::Graph)]);
+            kinds.push(style);
+            if let Some(style) = style {
+                let means = (world.net.clone(), world.clock.clone());
+                let service = Service::new(name, habits(&dice, style), means, dice.below(u64::MAX));
+                world.services.insert(name.to_owned(), Arc::new(service));
+            }
+        }
         world.boot();
         for account in ACCOUNTS {
             world.connect(account).await;
@@ -141,11 +173,12 @@ impl Life {
             acknowledged: Vec::new(),
             provided: BTreeMap::new(),
             last: BTreeMap::new(),
+            edits: BTreeMap::new(),
             lines: Vec::new(),
             step: 0,
             tells,
         };
-        life.tell(&format!("seed {seed}: {manners:?}"));
+        life.tell(&format!("seed {seed}: {kinds:?} {manners:?}"));
         life
     }
 
@@ -160,7 +193,9 @@ impl Life {
     }
 
     pub async fn live(&mut self) {
-        for _ in 0..20 + self.dice.below(41) {
+        // Most lives are short, so that there can be many; one in eight is long.
+        let steps = if self.dice.percent(12) { 60 + self.dice.below(41) } else { 12 + self.dice.below(25) };
+        for _ in 0..steps {
             self.step += 1;
             match self.dice.below(100) {
                 0..36 => self.client_acts().await,
@@ -186,7 +221,7 @@ impl Life {
         self.world.net.heal();
         self.world.store.mend();
         self.world.pass(HEALING).await;
-        for _ in 0..3 {
+        for _ in 0..2 {
             self.world.sync_full().await;
         }
         self.tell("healed");
@@ -259,6 +294,7 @@ impl Life {
         match result {
             Ok(etag) => {
                 let step = self.step;
+                *self.edits.entry(uid.to_owned()).or_default() += 1;
                 self.acknowledged.extend(etag.map(|etag| Acknowledged { step, uid: uid.to_owned(), etag }));
                 self.last.insert(uid.to_owned(), if calm { last } else { Last::Contested });
                 true
@@ -299,7 +335,7 @@ impl Life {
         }
         for account in ACCOUNTS {
             let mirror = self.world.mirror(account, "work").await;
-            let there = self.world.at(account).find("work", uid).map(|(_, octets)| Meaning::of(&octets));
+            let there = self.world.far_find(account, uid).map(|(_, octets)| Meaning::of(&octets));
             if self.served(&mirror, uid).await.map(|(_, meaning)| meaning) != there {
                 return false;
             }
@@ -310,12 +346,11 @@ impl Life {
     async fn provider_acts(&mut self) {
         let (account, uid) = (self.dice.of(&ACCOUNTS), self.uid());
         let calm = self.is_calm(&uid).await;
-        let found = self.world.at(account).find("work", &uid);
-        let elsewhere =
-            ACCOUNTS.iter().any(|other| *other != account && self.world.at(other).find("work", &uid).is_some());
+        let found = self.world.far_find(account, &uid);
+        let elsewhere = ACCOUNTS.iter().any(|other| *other != account && self.world.far_find(other, &uid).is_some());
         let last = match found {
             Some((name, _)) if self.dice.percent(25) => {
-                self.world.at(account).delete("work", &name);
+                self.world.far_delete(account, &name);
                 self.provided.remove(&(account, uid.clone()));
                 if elsewhere { Last::Contested } else { Last::Nowhere }
             }
@@ -323,7 +358,7 @@ impl Life {
                 let was_there = found.is_some();
                 let (name, octets) = found.unwrap_or_else(|| (format!("p{}-{uid}.ics", self.step), Bytes::new()));
                 let meaning = self.edited(Meaning::of(&octets));
-                self.world.at(account).put("work", &name, meaning.octets(&uid));
+                self.world.far_put(account, &name, meaning.octets(&uid));
                 self.provided.insert((account, uid.clone()), meaning.clone());
                 // Copies that come up in two places have to be reconciled first.
                 if elsewhere && !was_there { Last::Contested } else { Last::Says(meaning) }
@@ -343,11 +378,12 @@ impl Life {
             if deleted.is_err() {
                 return;
             }
+            *self.edits.entry(uid.clone()).or_default() += 1;
         }
         for account in ACCOUNTS {
-            let found = self.world.at(account).find("work", &uid);
+            let found = self.world.far_find(account, &uid);
             if let Some((name, _)) = found {
-                self.world.at(account).delete("work", &name);
+                self.world.far_delete(account, &name);
             }
             self.provided.remove(&(account, uid.clone()));
         }
@@ -366,6 +402,8 @@ impl Life {
             Trouble::Empty,
             Trouble::Status(429, Some(30)),
             Trouble::Status(503, None),
+            Trouble::Slow(20),
+            Trouble::Twice,
         ];
         let (only, often) = (self.dice.percent(50).then(|| self.dice.of(&all)), self.dice.of(&[10, 30, 60, 100]));
         self.tell(&format!("trouble {only:?} {often}%"));

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "the world is shared by the test modules of this binary, and nobody else")]
 
 mod network;
+mod service;
 mod store;
 mod upstream;
 
@@ -13,21 +14,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use lineartime::account::{Accounts, Means, NewCalDav, Source};
+use lineartime::account::{AccountError, Accounts, Means, NewCalDav, Source};
 use lineartime::calendar::{Author, Calendars, Conditions, Conflict, Deleted, Limits, Pending, Put, PutError, check};
 use lineartime::clock::{Clock, ManualClock};
 use lineartime::entropy::SeededEntropy;
 use lineartime::ical::Object;
 use lineartime::id::{AccountId, CollectionId, CollectionName, Place, UserId};
 use lineartime::jobs::{Policy, Queue};
+use lineartime::provider::Provider;
 use lineartime::store::Store;
-use lineartime::sync::{Config, Engine, Parts, Verdict};
+use lineartime::sync::{Config, Engine, Parts, Providers, Verdict};
 use lineartime::vault::{KeyRing, MasterKey, Secret};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use network::{At, Network, Trouble};
+pub use service::{Habits, Service, Style};
 pub use store::FaultyStore;
 pub use upstream::{Manners, Tags, Upstream, uid_of};
 
@@ -51,9 +55,32 @@ pub struct World {
     pub net: Arc<Network>,
     pub user: UserId,
     pub config: Config,
+    /// Accounts, by label, that are at a service which speaks no CalDAV: only connecting goes by CalDAV.
+    pub services: BTreeMap<String, Arc<Service>>,
     entropy: Arc<SeededEntropy>,
     keys: Arc<KeyRing>,
     process: Option<Process>,
+}
+
+/// The services' own providers for their accounts, the accounts' for all others.
+#[derive(Debug)]
+struct Switchboard {
+    accounts: Arc<Accounts>,
+    services: BTreeMap<String, Arc<Service>>,
+}
+
+#[async_trait]
+impl Providers for Switchboard {
+    async fn provider(&self, account: &AccountId) -> Result<Arc<dyn Provider>, AccountError> {
+        if self.services.is_empty() {
+            return self.accounts.provider(account).await;
+        }
+        let label = self.accounts.account(account).await?.label;
+        match self.services.get(&label) {
+            Some(service) => Ok(service.clone()),
+            None => self.accounts.provider(account).await,
+        }
+    }
 }
 
 /// An event as text.
@@ -75,15 +102,17 @@ impl World {
     /// Upstreams by name; each is an account waiting to be added.
     pub fn new(seed: u64, upstreams: impl IntoIterator<Item = (&'static str, Upstream)>) -> Self {
         let entropy = Arc::new(SeededEntropy::new(seed));
+        let clock = ManualClock::new("2026-05-01T00:00:00Z".parse().unwrap());
         let keys = Arc::new(KeyRing::load(&MasterKey::generate(entropy.as_ref())));
         let upstreams: BTreeMap<String, Upstream> =
             upstreams.into_iter().map(|(name, upstream)| (name.to_owned(), upstream)).collect();
         Self {
-            clock: ManualClock::new("2026-05-01T00:00:00Z".parse().unwrap()),
+            net: Arc::new(Network::new(upstreams, clock.clone())),
+            clock,
             store: FaultyStore::new(),
-            net: Arc::new(Network::new(upstreams)),
             user: UserId::parse("ana").unwrap(),
             config: Config::default(),
+            services: BTreeMap::new(),
             entropy,
             keys,
             process: None,
@@ -122,6 +151,7 @@ impl World {
             store,
             calendars: calendars.clone(),
             accounts: accounts.clone(),
+            providers: Arc::new(Switchboard { accounts: accounts.clone(), services: self.services.clone() }),
             queue: queue.clone(),
             clock,
             entropy,
@@ -232,6 +262,15 @@ impl World {
         }
     }
 
+    /// The same in steps of `step`: for so many alarms that stopping at each takes too long.
+    pub async fn pass_coarsely(&self, time: Duration, step: Duration) {
+        let end = self.clock.monotonic() + time;
+        while self.clock.monotonic() < end {
+            self.clock.advance(step);
+            self.idle().await;
+        }
+    }
+
     /// Reads and writes everything, as `sync --wait` does.
     pub async fn sync(&self) {
         self.engine().sync_now(&self.user, None, false).await.unwrap();
@@ -312,7 +351,39 @@ impl World {
 
     /// Writes by the gateway at an upstream since the last call.
     pub fn take_writes(&self, account: &str) -> Vec<String> {
-        std::mem::take(&mut self.at(account).writes)
+        match self.services.get(account) {
+            Some(service) => service.take_writes(),
+            None => std::mem::take(&mut self.at(account).writes),
+        }
+    }
+
+    /// Name and content of all that the calendar `work` holds at a provider, of whatever kind.
+    pub fn far_items(&self, account: &str) -> Vec<(String, Bytes)> {
+        match self.services.get(account) {
+            Some(service) => service.items(),
+            None => self.at(account).items("work"),
+        }
+    }
+
+    /// The item with this UID there.
+    pub fn far_find(&self, account: &str, uid: &str) -> Option<(String, Bytes)> {
+        self.far_items(account).into_iter().find(|(_, octets)| uid_of(octets) == uid)
+    }
+
+    /// Somebody else writes there.
+    pub fn far_put(&self, account: &str, name: &str, octets: Bytes) {
+        match self.services.get(account) {
+            Some(service) => service.put(name, octets),
+            None => self.at(account).put("work", name, octets),
+        }
+    }
+
+    /// Somebody else deletes there.
+    pub fn far_delete(&self, account: &str, name: &str) {
+        match self.services.get(account) {
+            Some(service) => service.delete(name),
+            None => self.at(account).delete("work", name),
+        }
     }
 
     /// The rows agree with one another.
@@ -326,7 +397,7 @@ impl World {
         for account in accounts {
             self.take_writes(account);
         }
-        for _ in 0..3 {
+        for _ in 0..2 {
             self.sync_full().await;
         }
         for account in accounts {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
+use lineartime::clock::{Clock, ManualClock};
 use lineartime::transport::{SendRules, Transport, TransportError, Unreachable};
 
 use super::upstream::{Answer, Upstream};
@@ -31,6 +33,10 @@ pub enum Trouble {
     Html,
     /// A multistatus that names nothing.
     Empty,
+    /// It arrives after a while.
+    Slow(u64),
+    /// It arrives twice, and the second answer is the one that comes back.
+    Twice,
 }
 
 type Hook = Box<dyn FnMut(&Request<Bytes>) -> Option<Trouble> + Send>;
@@ -42,6 +48,7 @@ pub struct Network {
     lines: Mutex<Vec<String>>,
     /// What listings (`PROPFIND` of depth 1) are answered with, and how often.
     lists: Mutex<Option<(String, u64)>>,
+    clock: ManualClock,
     pub sent: AtomicU64,
 }
 
@@ -71,12 +78,13 @@ impl std::ops::DerefMut for At<'_> {
 }
 
 impl Network {
-    pub fn new(upstreams: BTreeMap<String, Upstream>) -> Self {
+    pub fn new(upstreams: BTreeMap<String, Upstream>, clock: ManualClock) -> Self {
         Self {
             upstreams: Mutex::new(upstreams),
             hook: Mutex::default(),
             lines: Mutex::default(),
             lists: Mutex::default(),
+            clock,
             sent: AtomicU64::default(),
         }
     }
@@ -116,7 +124,19 @@ impl Network {
         Some(self.upstreams.lock().unwrap().get_mut(name)?.answer(request))
     }
 
-    fn exchange(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+    /// A request to a service that is no HTTP server here: what goes wrong with it, after it has waited as it must.
+    pub async fn strike(&self, name: &str, what: &str) -> Option<Trouble> {
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        let trouble = self.hook.lock().unwrap().as_mut().and_then(|hook| hook(&Request::new(Bytes::new())));
+        self.lines.lock().unwrap().push(format!("{name} {what} -> {trouble:?}"));
+        if let Some(Trouble::Slow(seconds)) = trouble {
+            self.clock.sleep(Duration::from_secs(seconds)).await;
+        }
+        trouble
+    }
+
+    fn exchange(&self, request: &Request<Bytes>, trouble: Option<Trouble>) -> Result<Response<Bytes>, TransportError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let is_listing =
             request.uri().path() != "/home/" && request.headers().get("depth").is_some_and(|depth| depth == "1");
@@ -128,7 +148,6 @@ impl Network {
             *times -= 1;
             return Ok(Answer { status: 207, tag: None, body: body.clone() }.into_response());
         }
-        let trouble = self.hook.lock().unwrap().as_mut().and_then(|hook| hook(request));
         let empty = || Answer { status: 200, tag: None, body: String::new() };
         let mut answer = match trouble {
             Some(Trouble::Refused) => return Err(TransportError::Unreachable { host, kind: Unreachable::Connect }),
@@ -153,7 +172,10 @@ impl Network {
             }
             Some(Trouble::Html) => Answer { body: "<html><body>Sign in</body></html>".to_owned(), ..empty() },
             Some(Trouble::Empty) => Answer { status: 207, body: "<multistatus xmlns=\"DAV:\"/>".to_owned(), ..empty() },
-            Some(Trouble::Truncated) | None => {
+            Some(Trouble::Truncated | Trouble::Slow(_) | Trouble::Twice) | None => {
+                if trouble == Some(Trouble::Twice) {
+                    drop(self.deliver(request));
+                }
                 let unreachable = TransportError::Unreachable { host, kind: Unreachable::Name };
                 self.deliver(request).ok_or(unreachable)?
             }
@@ -171,7 +193,11 @@ impl Transport for Network {
     async fn send(&self, request: Request<Bytes>, _rules: &SendRules) -> Result<Response<Bytes>, TransportError> {
         self.sent.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        let result = self.exchange(&request);
+        let trouble = self.hook.lock().unwrap().as_mut().and_then(|hook| hook(&request));
+        if let Some(Trouble::Slow(seconds)) = trouble {
+            self.clock.sleep(Duration::from_secs(seconds)).await;
+        }
+        let result = self.exchange(&request, trouble);
         let said = match &result {
             Ok(response) => response.status().as_u16().to_string(),
             Err(error) => error.to_string(),

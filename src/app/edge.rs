@@ -13,6 +13,7 @@ use crate::calendar::plain::Plain;
 use crate::cli::admin::Failure;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::feed::Feeds;
 use crate::server::{self, Figures, Network, Parties, Readiness, Router, Server, TlsFiles};
 use crate::store::Store;
 use crate::sync;
@@ -37,6 +38,8 @@ pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
     let parties = Parties {
         caldav,
         web: web::Pages::new(gateway.users.clone(), entropy.clone()),
+        feeds: Feeds::new(gateway.calendars.clone(), gateway.subscriptions.clone(), clock.clone())
+            .with_accounts(gateway.accounts.clone()),
         users: gateway.users.clone(),
         readiness: Arc::new(StoreAnswers(gateway.store.clone())),
         metrics: Some(Figures(figures(&clock)?)),

@@ -24,6 +24,7 @@ use crate::ical;
 use crate::identity::{self, Users};
 use crate::jobs::{Policy, Queue};
 use crate::store::{self, EngineKind, OpenError, Store};
+use crate::subscription::Subscriptions;
 use crate::sync;
 use crate::transport::{HttpTransport, Transport};
 
@@ -41,6 +42,7 @@ pub(crate) struct Gateway {
     pub(crate) queue: Arc<Queue>,
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) sync: Arc<sync::Engine>,
     rotating: tokio::sync::Mutex<()>,
 }
@@ -80,6 +82,7 @@ impl Gateway {
         let accounts = Accounts::new(store.clone(), keys.clone(), calendars.clone(), means).with_services(services);
         let accounts = Arc::new(accounts);
         keys::settle(&config, &keys, &accounts, &*store, &*entropy).await?;
+        let subscriptions = Arc::new(Subscriptions::new(store.clone(), clock.clone(), entropy.clone()));
         let parts = sync::Parts {
             store: store.clone(),
             calendars: calendars.clone(),
@@ -98,6 +101,7 @@ impl Gateway {
             queue,
             calendars,
             accounts,
+            subscriptions,
             sync,
             rotating: tokio::sync::Mutex::default(),
         })

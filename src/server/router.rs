@@ -24,9 +24,10 @@ use super::respond::{Problem, failed, harden, plain};
 use super::route::Route;
 use crate::caldav;
 use crate::caldav::Visitor;
-use crate::caldav::body::{Body, whole};
+use crate::caldav::body::{Body, streamed, whole};
 use crate::clock::Clock;
 use crate::entropy::{self, Entropy};
+use crate::feed::{self, Feeds, Payload};
 use crate::identity::{Users, Via, Who};
 use crate::web;
 
@@ -37,6 +38,8 @@ pub struct Parties {
     pub caldav: caldav::Service,
     /// The pages.
     pub web: web::Pages,
+    /// What those read who have no login.
+    pub feeds: Feeds,
     /// Who may sign in.
     pub users: Arc<Users>,
     /// Whether the parts behind can work.
@@ -161,6 +164,10 @@ impl Router {
                 Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
             }),
             Route::Metrics => self.figures(),
+            Route::Feed(token, format) => {
+                drain(&parts.headers, body, &*self.clock).await;
+                Ok(self.feed(origin, parts, &token, format).await)
+            }
             Route::Front => Ok(self.parties.web.front().await.map(whole)),
             Route::Setup(token) => self.setup(origin, parts, body, &token).await,
             Route::Nowhere => {
@@ -240,6 +247,21 @@ impl Router {
         let (max, idle) = (self.config.max_form_body, self.config.body_idle_timeout);
         let form = read_body(&parts.headers, body, max, idle, &*self.clock).await?;
         Ok(web.setup(token, &form).await.map(whole))
+    }
+
+    async fn feed(&self, origin: Origin, parts: &Parts, token: &str, format: feed::Format) -> Response<Body> {
+        let request = feed::Request {
+            method: &parts.method,
+            token,
+            format,
+            headers: &parts.headers,
+            query: parts.uri.query().unwrap_or_default(),
+            peer: origin.address,
+        };
+        self.parties.feeds.answer(&request).await.map(|payload| match payload {
+            Payload::Whole(octets) => whole(octets),
+            Payload::Pieces(pieces) => streamed(futures_util::stream::iter(pieces.map(Ok))),
+        })
     }
 
     fn figures(&self) -> Result<Response<Body>, Problem> {

@@ -23,6 +23,7 @@ mod caldav;
 mod cli;
 mod crash;
 mod edge;
+mod feeds;
 mod identity;
 mod simulation;
 mod store;

@@ -4,6 +4,7 @@
 mod accounts;
 pub(crate) mod doctor;
 mod events;
+mod feeds;
 mod people;
 mod upkeep;
 mod work;
@@ -110,6 +111,17 @@ pub(crate) enum Request {
         id: String,
         keep: crate::calendar::Keep,
     },
+    FeedAdd {
+        user: String,
+        feed: Box<NewFeed>,
+    },
+    FeedList {
+        user: String,
+    },
+    FeedRevoke {
+        user: String,
+        id: String,
+    },
     History {
         user: String,
         uid: String,
@@ -149,6 +161,16 @@ pub(crate) struct SourceChange {
     pub(crate) color: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) privacy: Option<crate::calendar::Privacy>,
+}
+
+/// A feed to be made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NewFeed {
+    pub(crate) name: String,
+    /// The calendars, as typed.
+    pub(crate) sources: Vec<String>,
+    pub(crate) rules: crate::subscription::Rules,
+    pub(crate) expires: Option<jiff::Timestamp>,
 }
 
 /// A password on its way through the socket.
@@ -277,6 +299,9 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         R::JobDrop { id } => work::drop(gateway, id).await,
         R::ConflictList { user } => events::conflicts(gateway, &user).await,
         R::ConflictResolve { user, id, keep } => events::resolve(gateway, &user, &id, keep).await,
+        R::FeedAdd { user, feed } => feeds::add(gateway, &user, *feed).await,
+        R::FeedList { user } => feeds::list(gateway, &user).await,
+        R::FeedRevoke { user, id } => feeds::revoke(gateway, &user, id).await,
         R::History { user, uid, revision: None } => events::history(gateway, &user, &uid).await,
         R::History { user, uid, revision: Some(number) } => events::version(gateway, &user, &uid, number).await,
         R::Audit { user, last } => events::audit(gateway, &user, last).await,

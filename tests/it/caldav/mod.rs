@@ -15,6 +15,7 @@ use lineartime::calendar::plain::Plain;
 use lineartime::calendar::{Calendars, Limits, Mirror, NewSourceCollection, Pending, SourceRef};
 use lineartime::clock::{Clock, ManualClock};
 use lineartime::entropy::{Entropy, SeededEntropy};
+use lineartime::feed::Feeds;
 use lineartime::ical::ComponentKind;
 use lineartime::id::UserId;
 use lineartime::identity::{self, Users};
@@ -22,6 +23,7 @@ use lineartime::jobs::{Policy, Queue};
 use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
+use lineartime::subscription::Subscriptions;
 use lineartime::vault::Secret;
 use lineartime::web::Pages;
 
@@ -37,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) router: Router,
     pub(crate) users: Arc<Users>,
     pub(crate) calendars: Arc<Calendars>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) clock: ManualClock,
 }
 
@@ -62,17 +65,20 @@ impl Server {
         let ana = UserId::parse("ana").unwrap();
         users.add(&ana, &Secret::new(b"correct horse".as_slice()), true).await.unwrap();
         let plain = Arc::new(Plain::new(store.clone(), shared.clone()));
+        let feed_store = store.clone();
         let calendars = Arc::new(Calendars::new(store, queue, shared.clone(), entropy.clone(), Limits::default()));
+        let subscriptions = Arc::new(Subscriptions::new(feed_store, shared.clone(), entropy.clone()));
         let parties = Parties {
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
                 .with_plain(plain),
             web: Pages::new(users.clone(), entropy.clone()),
+            feeds: Feeds::new(calendars.clone(), subscriptions.clone(), shared.clone()),
             users: users.clone(),
             readiness: Arc::new(AlwaysReady),
             metrics: None,
         };
-        Self { router: Router::new(parties, config, shared, entropy), users, calendars, clock }
+        Self { router: Router::new(parties, config, shared, entropy), users, calendars, subscriptions, clock }
     }
 
     /// A request as ana.
@@ -110,6 +116,29 @@ impl Server {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        let (status, headers, body) = self.octets_from(address, method, path, headers, body).await;
+        Answer { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// The same for answers that are no text.
+    pub(crate) async fn octets(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (StatusCode, HeaderMap, Bytes) {
+        self.octets_from("127.0.0.1:40000", method, path, headers, "").await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a request in one line reads best in a test")]
+    async fn octets_from(
+        &self,
+        address: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (StatusCode, HeaderMap, Bytes) {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", "cal.example.org");
@@ -122,7 +151,7 @@ impl Server {
         let response = self.router.answer(peer, request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        (parts.status, parts.headers, body)
     }
 
     /// A remote calendar of ana's.

@@ -23,7 +23,7 @@
 //! | --- | --- | --- |
 //! | 8 | [`app`] [`cli`] [`config`] | wiring, commands, settings |
 //! | 7 | [`server`] | listen, limit, sign in, route, stop |
-//! | 6 | [`caldav`] [`feed`] [`web`] | one outside language each |
+//! | 6 | [`api`] [`caldav`] [`feed`] [`web`] | one outside language each |
 //! | 5 | [`sync`] | decide and do: read and write sources |
 //! | 4 | [`account`] | connected logins and their calendars |
 //! | 4 | [`agenda`] | what is when, for people: occurrences, busy times, edits of one or all |
@@ -47,6 +47,7 @@
 
 pub mod account;
 pub mod agenda;
+pub mod api;
 pub mod app;
 pub mod caldav;
 pub mod calendar;

@@ -3,6 +3,14 @@
 //!
 //! Pages, JSON and feeds stand above and only choose how to say it. Never here: HTTP, providers, the way to write.
 
+mod input;
 mod occurrence;
+mod query;
+mod quick;
+mod series;
 
+pub use input::{Input, InputFault};
 pub use occurrence::{Clockwork, Details, Label, Occurrence, Person, occurrences};
+pub use query::{Asked, agenda, busy_times};
+pub use quick::quick;
+pub use series::{Outcome, Scope, Series};

@@ -37,6 +37,30 @@ impl Clockwork {
         &self.reading
     }
 
+    /// The zone that times are written in.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Its IANA name, unless it is UTC.
+    pub fn name(&self) -> Option<&str> {
+        self.zone.iana_name().filter(|name| *name != "UTC")
+    }
+
+    /// An instant from a time with its offset, or a date or time in this zone.
+    pub fn moment(&self, text: &str) -> Option<Timestamp> {
+        // A plus sign that nobody encoded reads as a space.
+        let text = text.replace(' ', "+");
+        if let Ok(instant) = text.parse::<Timestamp>() {
+            return Some(instant);
+        }
+        if text.len() == 10 {
+            let date: jiff::civil::Date = text.parse().ok()?;
+            return Some(self.reading.to_instant(date.at(0, 0, 0, 0)));
+        }
+        text.parse().ok().map(|local| self.reading.to_instant(local))
+    }
+
     /// A time as RFC 3339 has it, in this zone.
     pub fn written(&self, at: Timestamp) -> String {
         if self.zone == TimeZone::UTC {
@@ -47,7 +71,7 @@ impl Clockwork {
 }
 
 /// One occurrence of an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Occurrence {
     /// Names this occurrence.
@@ -78,8 +102,14 @@ pub struct Occurrence {
     pub ends: Timestamp,
 }
 
+impl std::fmt::Debug for Occurrence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Occurrence({}, {})", self.id, self.starts)
+    }
+}
+
 /// What calendar libraries have no place of their own for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Details {
     /// The event's UID.
@@ -125,6 +155,12 @@ pub struct Details {
     /// Who is invited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attendees: Vec<Person>,
+}
+
+impl std::fmt::Debug for Details {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Details").finish_non_exhaustive()
+    }
 }
 
 /// Somebody in an event.
@@ -269,7 +305,8 @@ mod tests {
     fn shown(lines: &str, zone: &str) -> Vec<(String, String, String, bool)> {
         let text = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:u\n{lines}\nEND:VEVENT\nEND:VCALENDAR\n");
         let object = Object::parse(text.into()).unwrap();
-        let range = TimeRange { start: "2026-03-01T00:00:00Z".parse().unwrap(), end: "2026-04-10T00:00:00Z".parse().unwrap() };
+        let range =
+            TimeRange { start: "2026-03-01T00:00:00Z".parse().unwrap(), end: "2026-04-10T00:00:00Z".parse().unwrap() };
         let label = Label { event: "e".into(), ..Label::default() };
         let clock = Clockwork::named(zone).unwrap();
         let found = occurrences(&object, &label, &range, &clock, &mut Budget::request()).unwrap();

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::account::{Accounts, Means};
 use crate::calendar::{self, Calendars};
@@ -44,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) sync: Arc<sync::Engine>,
+    /// Ends what would go on for as long as somebody listens.
+    pub(crate) stopping: CancellationToken,
     rotating: tokio::sync::Mutex<()>,
 }
 
@@ -103,6 +106,7 @@ impl Gateway {
             accounts,
             subscriptions,
             sync,
+            stopping: CancellationToken::new(),
             rotating: tokio::sync::Mutex::default(),
         })
     }

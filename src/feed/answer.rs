@@ -126,10 +126,8 @@ impl Feeds {
             Err(words) => return Ok(plain(StatusCode::BAD_REQUEST, words)),
         };
         let scope = self.scope(feed).await?;
-        let range = TimeRange {
-            start: asked.range.start.max(scope.window.start),
-            end: asked.range.end.min(scope.window.end),
-        };
+        let range =
+            TimeRange { start: asked.range.start.max(scope.window.start), end: asked.range.end.min(scope.window.end) };
         let (mut found, mut budget) = (Vec::<Occurrence>::new(), Budget::request());
         if range.start < range.end {
             for (collection, entry, allowed) in self.shown(&scope).await? {
@@ -183,18 +181,14 @@ impl Asked {
     /// Without a range: the last month and the next year.
     fn of(query: &str, now: Timestamp) -> Result<Self, &'static str> {
         let days = |count: i64| SignedDuration::from_hours(24 * count);
-        let mut range = TimeRange { start: now - days(31), end: now + days(366) };
-        let mut zone = "UTC".to_owned();
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
-                "timeZone" => zone = value.into_owned(),
-                "start" => range.start = value.parse().map_err(|_| "start is no time such as 2026-03-01T00:00:00Z")?,
-                "end" => range.end = value.parse().map_err(|_| "end is no time such as 2026-03-01T00:00:00Z")?,
-                _ => {}
-            }
-        }
-        let clock = Clockwork::named(&zone).ok_or("timeZone is no name such as Europe/Berlin")?;
-        Ok(Self { range, clock })
+        let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
+        let asked = |wanted: &str| pairs.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value.as_ref());
+        let clock = Clockwork::named(asked("timeZone").unwrap_or_default());
+        let clock = clock.ok_or("timeZone is no name such as Europe/Berlin")?;
+        let moment = |name: &str, otherwise: Timestamp| asked(name).map_or(Some(otherwise), |text| clock.moment(text));
+        let start = moment("start", now - days(31)).ok_or("start is no time such as 2026-03-01T00:00:00Z")?;
+        let end = moment("end", now + days(366)).ok_or("end is no time such as 2026-03-01T00:00:00Z")?;
+        Ok(Self { range: TimeRange { start, end }, clock })
     }
 }
 
@@ -204,7 +198,8 @@ fn is_known(headers: &HeaderMap, rendering: &Rendering, etag: &str) -> bool {
         return Match::if_none_match(headers).ok().flatten().is_some_and(|asked| asked.means(Some(etag)));
     }
     let since = headers.get(IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
-    let since = since.and_then(|text| jiff::fmt::strtime::parse(DATE, text).ok()).and_then(|parsed| parsed.to_datetime().ok());
+    let since =
+        since.and_then(|text| jiff::fmt::strtime::parse(DATE, text).ok()).and_then(|parsed| parsed.to_datetime().ok());
     let since = since.and_then(|local| jiff::tz::Offset::UTC.to_timestamp(local).ok());
     since.is_some_and(|since| rendering.modified <= since)
 }
@@ -215,7 +210,8 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     codings.flat_map(|value| value.split(',')).any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let refused = parts.filter_map(|part| part.strip_prefix("q=")).any(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
+        let refused =
+            parts.filter_map(|part| part.strip_prefix("q=")).any(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
         named && !refused
     })
 }

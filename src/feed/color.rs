@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn colours_have_the_nearest_name() {
-        for (color, name) in [("#3366CC", "royalblue"), ("#ff0000ff", "red"), ("#00ff00", "limegreen"), ("#fefefe", "white")] {
+        for (color, name) in
+            [("#3366CC", "royalblue"), ("#ff0000ff", "red"), ("#00ff00", "limegreen"), ("#fefefe", "white")]
+        {
             assert_eq!(css_name(color), Some(name), "{color}");
         }
         for bad in ["red", "#12", "#zzzzzz", "#ééé"] {

@@ -89,7 +89,8 @@ impl Judge<'_> {
 
     fn is_declined(&self, event: &Component) -> bool {
         let own = |line: &Property| self.own.contains(&line.value().trim().to_lowercase());
-        let declined = |line: &Property| line.param("PARTSTAT").is_some_and(|said| said.eq_ignore_ascii_case("DECLINED"));
+        let declined =
+            |line: &Property| line.param("PARTSTAT").is_some_and(|said| said.eq_ignore_ascii_case("DECLINED"));
         !self.feed.rules.declined && event.all("ATTENDEE").any(|line| own(line) && declined(line))
     }
 
@@ -99,7 +100,9 @@ impl Judge<'_> {
             event.property(name).is_some_and(|line| line.value().trim().eq_ignore_ascii_case(word))
         };
         self.feed.rules.fields(allowed).is_empty()
-            && (says("TRANSP", "TRANSPARENT") || says("STATUS", "CANCELLED") || says("X-MICROSOFT-CDO-BUSYSTATUS", "FREE"))
+            && (says("TRANSP", "TRANSPARENT")
+                || says("STATUS", "CANCELLED")
+                || says("X-MICROSOFT-CDO-BUSYSTATUS", "FREE"))
     }
 
     fn member(&self, member: &Component, allowed: Detail, zones: &Renamed, gone: &[DateOrTime]) -> Draft {
@@ -117,9 +120,12 @@ impl Judge<'_> {
                 Known::Length => Duration::parse(property.value())
                     .ok()
                     .map(|length| Line::new("DURATION").value(&length.to_string())),
-                Known::Count => property.value().trim().parse::<u32>().ok().map(|count| {
-                    Line::new(property.name()).value(&count.to_string())
-                }),
+                Known::Count => property
+                    .value()
+                    .trim()
+                    .parse::<u32>()
+                    .ok()
+                    .map(|count| Line::new(property.name()).value(&count.to_string())),
                 Known::Never => None,
                 Known::Part(field) if !fields.contains(&field) => None,
                 Known::Part(_) if whole => Some(Line::copy(property)),
@@ -133,7 +139,8 @@ impl Judge<'_> {
         } else if !has_title {
             event = event.line(Line::new("SUMMARY").text(UNTITLED));
         }
-        event = gone.iter().filter_map(|at| moved(at, zones)).fold(event, |event, at| event.line(Line::at("EXDATE", &at)));
+        event =
+            gone.iter().filter_map(|at| moved(at, zones)).fold(event, |event, at| event.line(Line::at("EXDATE", &at)));
         let alarms = member.children().iter().filter(|child| self.feed.rules.alarms && child.is("VALARM"));
         alarms.filter_map(|alarm| reminder(alarm, whole)).fold(event, Draft::child)
     }
@@ -161,7 +168,8 @@ fn zones(object: &Object) -> Renamed {
             if let Some(name) = zone.name() {
                 return Some((name.to_owned(), ZoneUse::Iana(name.to_owned())));
             }
-            let definition = object.timezones().find(|zone| zone.property("TZID").is_some_and(|line| line.text() == tzid));
+            let definition =
+                object.timezones().find(|zone| zone.property("TZID").is_some_and(|line| line.text() == tzid));
             own_zone(definition?)
         });
     }
@@ -179,7 +187,9 @@ fn own_zone(definition: &Component) -> Option<(String, ZoneUse)> {
                 let line = match name {
                     "DTSTART" | "RDATE" => times(property, &Renamed::new()),
                     "RRULE" => rule(property),
-                    _ => UtcOffset::parse(property.value()).ok().map(|_| Line::new(name).value(property.value().trim())),
+                    _ => {
+                        UtcOffset::parse(property.value()).ok().map(|_| Line::new(name).value(property.value().trim()))
+                    }
                 };
                 draft = line.into_iter().fold(draft, Draft::line);
             }
@@ -301,14 +311,30 @@ fn word(property: &Property, words: &[&'static str]) -> Option<Line> {
 /// A rule of the parts that RFC 5545 3.3.10 and 7529 know; with any other it is left out.
 fn rule(property: &Property) -> Option<Line> {
     const PARTS: &[&str] = &[
-        "FREQ", "UNTIL", "COUNT", "INTERVAL", "BYSECOND", "BYMINUTE", "BYHOUR", "BYDAY", "BYMONTHDAY", "BYYEARDAY",
-        "BYWEEKNO", "BYMONTH", "BYSETPOS", "WKST", "RSCALE", "SKIP",
+        "FREQ",
+        "UNTIL",
+        "COUNT",
+        "INTERVAL",
+        "BYSECOND",
+        "BYMINUTE",
+        "BYHOUR",
+        "BYDAY",
+        "BYMONTHDAY",
+        "BYYEARDAY",
+        "BYWEEKNO",
+        "BYMONTH",
+        "BYSETPOS",
+        "WKST",
+        "RSCALE",
+        "SKIP",
     ];
     let value = property.value().trim().to_ascii_uppercase();
     Rule::parse(&value).ok()?;
     let known = |part: &str| {
         let (name, list) = part.split_once('=').unwrap_or((part, ""));
-        PARTS.contains(&name) && list.len() < 400 && list.chars().all(|c| c.is_ascii_alphanumeric() || "+-,".contains(c))
+        PARTS.contains(&name)
+            && list.len() < 400
+            && list.chars().all(|c| c.is_ascii_alphanumeric() || "+-,".contains(c))
     };
     value.split(';').all(known).then(|| Line::new("RRULE").value(&value))
 }

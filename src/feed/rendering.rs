@@ -181,7 +181,8 @@ impl Feeds {
             before.iter().flat_map(|before| &before.pieces).map(|(event, piece)| (*event, piece)).collect();
         let mut pieces = Vec::new();
         for (number, (collection, entry, allowed)) in self.shown(scope).await?.into_iter().enumerate() {
-            let kept = known.get(&entry.event).filter(|kept| kept.revision == entry.revision && kept.allowed == allowed);
+            let kept =
+                known.get(&entry.event).filter(|kept| kept.revision == entry.revision && kept.allowed == allowed);
             let piece = match kept {
                 Some(kept) => Piece::clone(kept),
                 None => {

@@ -20,6 +20,8 @@ pub(super) enum Route {
     Dav(Option<Path>),
     /// `/setup/{token}`: the first administrator.
     Setup(String),
+    /// `/api/v1/...`: the segments behind that.
+    Api(Vec<String>),
     /// `/feeds/{token}.ics` and `.json`.
     Feed(String, Format),
     /// `/healthz`: the process answers.
@@ -48,6 +50,7 @@ impl Route {
             ["dav", "compliance"] => Self::Compliance,
             ["dav", ..] => Self::Dav(Path::from_segments(segments.get(1..).unwrap_or_default())),
             ["setup", token] => Self::Setup((*token).to_owned()),
+            ["api", "v1", ..] => Self::Api(segments.get(2..).unwrap_or_default().to_vec()),
             ["feeds", name] => match name.rsplit_once('.') {
                 Some((token, "ics")) => Self::Feed(token.to_owned(), Format::Ics),
                 Some((token, "json")) => Self::Feed(token.to_owned(), Format::Json),
@@ -66,6 +69,7 @@ impl Route {
             Self::Front | Self::Setup(_) => "web",
             Self::WellKnown => "well-known",
             Self::Dav(_) | Self::Compliance => "dav",
+            Self::Api(_) => "api",
             Self::Feed(..) => "feed",
             Self::Health | Self::Ready | Self::Metrics => "health",
             Self::Nowhere => "nowhere",
@@ -79,6 +83,7 @@ impl Route {
             Self::Front => Some("OPTIONS, GET, HEAD, PROPFIND, REPORT"),
             Self::Compliance | Self::Feed(..) | Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
             Self::Setup(_) => Some("GET, HEAD, POST"),
+            Self::Api(_) => Some("OPTIONS, GET, HEAD, POST, PATCH, DELETE"),
             Self::WellKnown | Self::Nowhere => None,
         }
     }
@@ -132,6 +137,8 @@ mod tests {
             ("GET", "/feeds/abc.ics", Route::Feed("abc".into(), Format::Ics)),
             ("GET", "/feeds/abc.json", Route::Feed("abc".into(), Format::Json)),
             ("GET", "/feeds/abc", Route::Nowhere),
+            ("GET", "/api/v1/events/a_b", Route::Api(vec!["events".into(), "a_b".into()])),
+            ("POST", "/api/webhooks/other", Route::Nowhere),
             ("GET", "/healthz", Route::Health),
             ("GET", "/readyz", Route::Ready),
             ("GET", "/metrics", Route::Metrics),

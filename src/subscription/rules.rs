@@ -54,15 +54,8 @@ pub enum Field {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Title,
-        Self::Location,
-        Self::Description,
-        Self::People,
-        Self::Links,
-        Self::Categories,
-        Self::Other,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Title, Self::Location, Self::Description, Self::People, Self::Links, Self::Categories, Self::Other];
 }
 
 /// Which all-day events are shown.
@@ -217,9 +210,8 @@ mod tests {
 
     #[test]
     fn patterns_match_titles() {
-        let wants = |pattern: &str, title: &str| {
-            Rules { pattern: Some(pattern.into()), ..Rules::default() }.wants_title(title)
-        };
+        let wants =
+            |pattern: &str, title: &str| Rules { pattern: Some(pattern.into()), ..Rules::default() }.wants_title(title);
         for (pattern, title, expected) in [
             ("lunch", "Team LUNCH at noon", true),
             ("lunch", "Dinner", false),

@@ -166,11 +166,34 @@ fn full_of_secrets(class: &str) -> String {
         format!("ORGANIZER;CN={s};SENT-BY=\"mailto:{s}@example.org\":mailto:{s}@example.org"),
     ];
     for name in [
-        "LOCATION", "DESCRIPTION", "COMMENT", "CONTACT", "CATEGORIES", "RESOURCES", "URL", "ATTACH", "RELATED-TO",
-        "REQUEST-STATUS", "CREATED", "LAST-MODIFIED", "PRIORITY", "COLOR", "IMAGE", "CONFERENCE", "STRUCTURED-DATA",
-        "STYLED-DESCRIPTION", "X-ALT-DESC", "X-APPLE-STRUCTURED-LOCATION", "X-APPLE-TRAVEL-ADVISORY-BEHAVIOR",
-        "X-GOOGLE-CONFERENCE", "X-MICROSOFT-LOCATIONS", "X-MICROSOFT-SKYPETEAMSMEETINGURL", "X-WHATEVER", "EXRULE",
-        "X-MOZ-GENERATION", "BRAND-NEW",
+        "LOCATION",
+        "DESCRIPTION",
+        "COMMENT",
+        "CONTACT",
+        "CATEGORIES",
+        "RESOURCES",
+        "URL",
+        "ATTACH",
+        "RELATED-TO",
+        "REQUEST-STATUS",
+        "CREATED",
+        "LAST-MODIFIED",
+        "PRIORITY",
+        "COLOR",
+        "IMAGE",
+        "CONFERENCE",
+        "STRUCTURED-DATA",
+        "STYLED-DESCRIPTION",
+        "X-ALT-DESC",
+        "X-APPLE-STRUCTURED-LOCATION",
+        "X-APPLE-TRAVEL-ADVISORY-BEHAVIOR",
+        "X-GOOGLE-CONFERENCE",
+        "X-MICROSOFT-LOCATIONS",
+        "X-MICROSOFT-SKYPETEAMSMEETINGURL",
+        "X-WHATEVER",
+        "EXRULE",
+        "X-MOZ-GENERATION",
+        "BRAND-NEW",
     ] {
         lines.push(format!("{name};X-NOTE={s};LANGUAGE=en:{s}"));
     }
@@ -261,8 +284,11 @@ async fn filters_and_windows_choose_events() {
     let shown = async |rules: Rules| {
         let (_, token) = feed(&server, rules).await;
         let text = get(&server, &token, &[]).await.body;
-        let mut uids: Vec<String> =
-            text.split("BEGIN:VEVENT").skip(1).map(|one| one.split("UID:").nth(1).unwrap().lines().next().unwrap().to_owned()).collect();
+        let mut uids: Vec<String> = text
+            .split("BEGIN:VEVENT")
+            .skip(1)
+            .map(|one| one.split("UID:").nth(1).unwrap().lines().next().unwrap().to_owned())
+            .collect();
         uids.sort();
         uids.join(" ")
     };
@@ -273,7 +299,10 @@ async fn filters_and_windows_choose_events() {
     assert_eq!(shown(Rules { categories: vec!["!fun".into()], ..all() }).await, "day dinner no old");
     assert_eq!(shown(Rules { pattern: Some("lunch*d*".into()), ..all() }).await, "dinner");
     assert_eq!(shown(Rules { all_day: lineartime::subscription::AllDay::Only, ..all() }).await, "day");
-    assert_eq!(shown(Rules { all_day: lineartime::subscription::AllDay::Without, past: Some(9), ..all() }).await, "dinner lunch no");
+    assert_eq!(
+        shown(Rules { all_day: lineartime::subscription::AllDay::Without, past: Some(9), ..all() }).await,
+        "dinner lunch no"
+    );
 }
 
 #[tokio::test]
@@ -281,12 +310,18 @@ async fn a_free_busy_feed_tells_when_and_nothing_else() {
     let server = server_with(&[
         plain("a", ""),
         plain("b", "STATUS:TENTATIVE"),
-        ("free", "UID:f\nDTSTART:20260312T090000Z\nDTEND:20260312T100000Z\nTRANSP:TRANSPARENT\nSUMMARY:Free".to_owned()),
+        (
+            "free",
+            "UID:f\nDTSTART:20260312T090000Z\nDTEND:20260312T100000Z\nTRANSP:TRANSPARENT\nSUMMARY:Free".to_owned(),
+        ),
     ])
     .await;
     let (_, token) = feed(&server, Rules { kind: Kind::FreeBusy, ..Rules::default() }).await;
     let text = unfolded(&get(&server, &token, &[]).await);
-    assert!(text.contains("BEGIN:VFREEBUSY") && text.contains("FREEBUSY;FBTYPE=BUSY:20260310T090000Z/20260310T100000Z"), "{text}");
+    assert!(
+        text.contains("BEGIN:VFREEBUSY") && text.contains("FREEBUSY;FBTYPE=BUSY:20260310T090000Z/20260310T100000Z"),
+        "{text}"
+    );
     assert!(text.contains("METHOD:PUBLISH") && !text.contains("Lunch") && !text.contains("20260312T0"), "{text}");
     let json = server.raw("GET", &format!("/feeds/{token}.json"), &[], "").await;
     assert!(json.body.contains("Busy") && !json.body.contains("Lunch"), "{}", json.body);
@@ -294,7 +329,8 @@ async fn a_free_busy_feed_tells_when_and_nothing_else() {
 
 #[tokio::test]
 async fn json_is_what_full_calendar_asks_for() {
-    let series = "UID:s\nDTSTART;TZID=Europe/Berlin:20260327T090000\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=5\nSUMMARY:Daily";
+    let series =
+        "UID:s\nDTSTART;TZID=Europe/Berlin:20260327T090000\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=5\nSUMMARY:Daily";
     let server = server_with(&[("s", series.to_owned())]).await;
     let (_, token) = feed(&server, Rules::default()).await;
     let query = "start=2026-03-28T00:00:00Z&end=2026-03-30T00:00:00%2B00:00&timeZone=Europe/Berlin";
@@ -306,7 +342,9 @@ async fn json_is_what_full_calendar_asks_for() {
     assert_ne!(events[0]["id"], events[1]["id"]);
     let bad = server.raw("GET", &format!("/feeds/{token}.json?start=yesterday"), &[], "").await;
     assert_eq!(bad.status, 400);
-    let known = server.raw("GET", &format!("/feeds/{token}.json?{query}"), &[("if-none-match", header(&answer, "etag"))], "").await;
+    let known = server
+        .raw("GET", &format!("/feeds/{token}.json?{query}"), &[("if-none-match", header(&answer, "etag"))], "")
+        .await;
     assert_eq!(known.status, 304);
 }
 

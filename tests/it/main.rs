@@ -18,6 +18,7 @@
     reason = "tests tell stories: long, with real time, an environment and output of their own"
 )]
 
+mod api;
 mod architecture;
 mod caldav;
 mod cli;

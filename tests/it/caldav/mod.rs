@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
+use lineartime::account::{Accounts, Means};
+use lineartime::api::{self, Api};
 use lineartime::caldav::{NoVerdicts, Service, Settings, Verdict, Verdicts};
 use lineartime::calendar::plain::Plain;
 use lineartime::calendar::{Calendars, Limits, Mirror, NewSourceCollection, Pending, SourceRef};
@@ -24,8 +26,11 @@ use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
 use lineartime::subscription::Subscriptions;
-use lineartime::vault::Secret;
+use lineartime::sync;
+use lineartime::transport::fake::FakeTransport;
+use lineartime::vault::{KeyRing, MasterKey, Secret};
 use lineartime::web::Pages;
+use tokio_util::sync::CancellationToken;
 
 mod bad_input;
 mod clients;
@@ -66,13 +71,43 @@ impl Server {
         users.add(&ana, &Secret::new(b"correct horse".as_slice()), true).await.unwrap();
         let plain = Arc::new(Plain::new(store.clone(), shared.clone()));
         let feed_store = store.clone();
-        let calendars = Arc::new(Calendars::new(store, queue, shared.clone(), entropy.clone(), Limits::default()));
-        let subscriptions = Arc::new(Subscriptions::new(feed_store, shared.clone(), entropy.clone()));
+        let calendars =
+            Arc::new(Calendars::new(store, queue.clone(), shared.clone(), entropy.clone(), Limits::default()));
+        let subscriptions = Arc::new(Subscriptions::new(feed_store.clone(), shared.clone(), entropy.clone()));
+        let keys = Arc::new(KeyRing::load(&MasterKey::generate(entropy.as_ref())));
+        let means =
+            Means { transport: Arc::new(FakeTransport::script([])), clock: shared.clone(), entropy: entropy.clone() };
+        let accounts = Arc::new(Accounts::new(feed_store.clone(), keys, calendars.clone(), means));
+        let engine = sync::Parts {
+            store: feed_store,
+            calendars: calendars.clone(),
+            accounts: accounts.clone(),
+            queue: queue.clone(),
+            clock: shared.clone(),
+            entropy: entropy.clone(),
+        };
+        let parts = api::Parts {
+            calendars: calendars.clone(),
+            accounts,
+            sync: Arc::new(sync::Engine::new(engine, sync::Config::default())),
+            queue,
+            users: users.clone(),
+            subscriptions: subscriptions.clone(),
+            clock: shared.clone(),
+            entropy: entropy.clone(),
+        };
+        let api_settings = api::Settings {
+            write_through: Duration::ZERO,
+            public_url: "https://cal.example.org".to_owned(),
+            origins: vec!["https://page.example.org".to_owned()],
+        };
+        let api = Api::new(parts, api_settings, CancellationToken::new());
         let parties = Parties {
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
                 .with_plain(plain),
             web: Pages::new(users.clone(), entropy.clone()),
+            api,
             feeds: Feeds::new(calendars.clone(), subscriptions.clone(), shared.clone()),
             users: users.clone(),
             readiness: Arc::new(AlwaysReady),

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Answer, Api, Payload, Problem, Request, empty, json};
 use crate::agenda::{
-    Asked, Clockwork, Input, Label, Occurrence, Outcome, Scope, Series, agenda, busy_times, occurrences,
+    Asked, Clockwork, Input, Label, Occurrence, Outcome, Scope, Series, agenda, busy_times, occurrences, quick,
 };
 use crate::calendar::{Conditions, EventRow, Pending, PutError};
 use crate::dav::Match;

@@ -112,7 +112,10 @@ impl Judge<'_> {
         let mut has_title = false;
         for property in member.properties() {
             let line = match Known::of(property) {
-                Known::Uid if whole => Some(Line::copy(property)),
+                // Some programs make UIDs of titles and addresses.
+                Known::Uid if fields.contains(&Field::Other) && fields.contains(&Field::Title) => {
+                    Some(Line::copy(property))
+                }
                 Known::Uid => Some(Line::new("UID").value(&self.feed.alias(&property.text()))),
                 Known::Time => times(property, zones),
                 Known::Word(words) => word(property, words),
@@ -308,7 +311,7 @@ fn word(property: &Property, words: &[&'static str]) -> Option<Line> {
     Some(Line::new(property.name()).value(known))
 }
 
-/// A rule of the parts that RFC 5545 3.3.10 and 7529 know; with any other it is left out.
+/// A rule of the parts that RFC 5545 3.3.10 knows; others, which nobody here reads either, are left out.
 fn rule(property: &Property) -> Option<Line> {
     const PARTS: &[&str] = &[
         "FREQ",
@@ -325,8 +328,6 @@ fn rule(property: &Property) -> Option<Line> {
         "BYMONTH",
         "BYSETPOS",
         "WKST",
-        "RSCALE",
-        "SKIP",
     ];
     let value = property.value().trim().to_ascii_uppercase();
     Rule::parse(&value).ok()?;
@@ -336,7 +337,8 @@ fn rule(property: &Property) -> Option<Line> {
             && list.len() < 400
             && list.chars().all(|c| c.is_ascii_alphanumeric() || "+-,".contains(c))
     };
-    value.split(';').all(known).then(|| Line::new("RRULE").value(&value))
+    let kept: Vec<&str> = value.split(';').filter(|part| known(part)).collect();
+    Some(Line::new("RRULE").value(&kept.join(";")))
 }
 
 /// A reminder that shows something on the reader's screen; others send mail or start programs.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize};
 
-use crate::ical::{At, DateOrTime, Draft, Edit, Line, Object, Zone, as_vtimezone, check_rule};
+use crate::ical::{At, Component, DateOrTime, Draft, Edit, Line, Object, Zone, as_vtimezone, check_rule};
 
 /// What is to be written; what is absent stays as it is. An empty text takes the property away.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,7 +244,7 @@ impl Input {
     pub(super) fn remind(&self, object: Object, member: usize) -> Result<Object, InputFault> {
         let Some(reminders) = &self.reminders else { return Ok(object) };
         let at = |object: &Object, member: usize| {
-            let wanted = object.members().nth(member).map(|one| one.span());
+            let wanted = object.members().nth(member).map(Component::span);
             object.root().children().iter().position(|child| Some(child.span()) == wanted)
         };
         let place = at(&object, member).ok_or(InputFault::Unchangeable)?;

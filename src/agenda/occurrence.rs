@@ -1,4 +1,4 @@
-//! Occurrences as people's programs take them: the event objects of FullCalendar, which others take with few words.
+//! Occurrences as people's programs take them: the event objects of `FullCalendar`, which others take with few words.
 //!
 //! Times are written in the zone that was asked for, with its offset; days as plain dates with an exclusive end.
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Api, Problem, Request, json as answer};
 use crate::calendar::{Author, Cause, ConflictId, ConflictKind, Decision, Deed, Keep, RevisionInfo};
-use crate::ical::{Object, Property};
+use crate::ical::{Component, Object, Property};
 use crate::id::EventId;
 
 #[derive(Debug, Deserialize)]
@@ -127,7 +127,7 @@ impl Api {
 /// The properties of an event's first component, as they stand there.
 fn properties(object: &Object) -> Value {
     let leading = object.master().or_else(|| object.members().next());
-    let lines = leading.into_iter().flat_map(|one| one.properties());
+    let lines = leading.into_iter().flat_map(Component::properties);
     Value::Array(lines.map(|line| json!({ "name": line.name(), "value": line.text() })).collect())
 }
 

@@ -93,26 +93,27 @@ impl Listener {
     }
 
     async fn news(&mut self) -> Option<String> {
-        let mut news = String::new();
-        let mut state = String::new();
+        let mut news = Vec::new();
+        let mut state = Vec::new();
         for row in self.calendars.collections(&self.user).await.ok()? {
             let ctag = self.calendars.ctag(&row.id).await.ok()?;
             let color = row.color.as_deref().unwrap_or_default();
-            state.push_str(&format!("{} {ctag} {color} {} {:?};", row.id.name, row.display_name, row.mirror));
+            state.push(format!("{} {ctag} {color} {} {:?}", row.id.name, row.display_name, row.mirror));
         }
+        let state = state.join("\n");
         if state != self.told_calendar {
             self.told_calendar = state;
             let digest = fingerprint(&self.told_calendar);
-            news.push_str(&format!("event: calendar\ndata: {}\n\n", json!({ "state": digest })));
+            news.push(format!("event: calendar\ndata: {}\n\n", json!({ "state": digest })));
         }
         let status = self.sync.status(Some(&self.user)).await.ok()?;
         let accounts: Vec<_> = status.accounts.iter().map(account_record).collect();
         let status = json!({ "accounts": accounts, "queue": status.queue, "dead": status.dead }).to_string();
         if status != self.told_status {
-            news.push_str(&format!("event: status\ndata: {status}\n\n"));
+            news.push(format!("event: status\ndata: {status}\n\n"));
             self.told_status = status;
         }
-        Some(news)
+        Some(news.concat())
     }
 }
 

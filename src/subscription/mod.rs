@@ -196,6 +196,7 @@ impl Subscriptions {
     }
 
     /// Changes what a feed is called, shows, or until when. Its address stays.
+    #[expect(clippy::too_many_arguments, reason = "all that a person sets about a feed")]
     pub async fn change(
         &self,
         user: &UserId,

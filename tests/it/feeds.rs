@@ -352,8 +352,9 @@ async fn json_is_what_full_calendar_asks_for() {
 async fn readers_at_once_and_writers_between_see_whole_feeds() {
     let server = Arc::new(server_with(&[plain("a", "")]).await);
     let (_, token) = feed(&server, Rules::default()).await;
+    let second = plain("b", "").1;
     let reads = (0..8).map(|_| get(&server, &token, &[]));
-    let (all, ()) = tokio::join!(futures_util::future::join_all(reads), put(&server, "local", "b", &plain("b", "").1));
+    let (all, ()) = tokio::join!(futures_util::future::join_all(reads), put(&server, "local", "b", &second));
     for answer in all {
         assert!(answer.body.ends_with("END:VEVENT\r\nEND:VCALENDAR\r\n"), "{}", answer.body);
     }

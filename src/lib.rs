@@ -23,9 +23,11 @@
 //! | --- | --- | --- |
 //! | 8 | [`app`] [`cli`] [`config`] | wiring, commands, settings |
 //! | 7 | [`server`] | listen, limit, sign in, route, stop |
-//! | 6 | [`caldav`] [`web`] | one outside language each |
+//! | 6 | [`api`] [`caldav`] [`feed`] [`web`] | one outside language each |
 //! | 5 | [`sync`] | decide and do: read and write sources |
 //! | 4 | [`account`] | connected logins and their calendars |
+//! | 4 | [`agenda`] | what is when, for people: occurrences, busy times, edits of one or all |
+//! | 4 | [`subscription`] | feeds: what each shows, and whose secret opens it |
 //! | 3 | [`calendar`] | the domain: write path, change log, views, history |
 //! | 3 | [`provider`] | translate one remote calendar service |
 //! | 2 | [`dav`] | WebDAV and CalDAV, octets to types, both directions |
@@ -44,6 +46,8 @@
 //! A change at a provider: `sync/pull.rs`, `sync/reconcile.rs`, `sync/decide.rs`, then `calendar/apply.rs`.
 
 pub mod account;
+pub mod agenda;
+pub mod api;
 pub mod app;
 pub mod caldav;
 pub mod calendar;
@@ -52,6 +56,7 @@ pub mod clock;
 pub mod config;
 pub mod dav;
 pub mod entropy;
+pub mod feed;
 pub mod ical;
 pub mod id;
 pub mod identity;
@@ -59,6 +64,7 @@ pub mod jobs;
 pub mod provider;
 pub mod server;
 pub mod store;
+pub mod subscription;
 pub mod sync;
 pub mod telemetry;
 pub mod transport;

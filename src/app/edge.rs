@@ -7,12 +7,14 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use super::Gateway;
+use crate::api::{self, Api};
 use crate::caldav;
 use crate::calendar::Pending;
 use crate::calendar::plain::Plain;
 use crate::cli::admin::Failure;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::feed::Feeds;
 use crate::server::{self, Figures, Network, Parties, Readiness, Router, Server, TlsFiles};
 use crate::store::Store;
 use crate::sync;
@@ -37,6 +39,9 @@ pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
     let parties = Parties {
         caldav,
         web: web::Pages::new(gateway.users.clone(), entropy.clone()),
+        api: api(gateway),
+        feeds: Feeds::new(gateway.calendars.clone(), gateway.subscriptions.clone(), clock.clone())
+            .with_accounts(gateway.accounts.clone()),
         users: gateway.users.clone(),
         readiness: Arc::new(StoreAnswers(gateway.store.clone())),
         metrics: Some(Figures(figures(&clock)?)),
@@ -48,6 +53,25 @@ pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
         let named = failure.0.contains("server.listen") || failure.0.contains("server.tls");
         if named { failure } else { Failure(format!("{}; see server.listen", failure.0)) }
     })
+}
+
+fn api(gateway: &Gateway) -> Api {
+    let parts = api::Parts {
+        calendars: gateway.calendars.clone(),
+        accounts: gateway.accounts.clone(),
+        sync: gateway.sync.clone(),
+        queue: gateway.queue.clone(),
+        users: gateway.users.clone(),
+        subscriptions: gateway.subscriptions.clone(),
+        clock: gateway.clock.clone(),
+        entropy: gateway.entropy.clone(),
+    };
+    let settings = api::Settings {
+        write_through: gateway.config.sync.write_through,
+        public_url: gateway.config.server.public_url.as_str().trim_end_matches('/').to_owned(),
+        origins: gateway.config.server.api_origins.clone(),
+    };
+    Api::new(parts, settings, gateway.stopping.clone())
 }
 
 fn server_config(config: &Config) -> Result<server::Config, Failure> {

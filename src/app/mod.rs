@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::account::{Accounts, Means};
 use crate::calendar::{self, Calendars, Criterion, Route};
@@ -25,6 +26,7 @@ use crate::ical;
 use crate::identity::{self, Users};
 use crate::jobs::{Policy, Queue};
 use crate::store::{self, EngineKind, OpenError, Store};
+use crate::subscription::Subscriptions;
 use crate::sync;
 use crate::transport::{HttpTransport, Transport};
 
@@ -42,8 +44,11 @@ pub(crate) struct Gateway {
     pub(crate) queue: Arc<Queue>,
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) sync: Arc<sync::Engine>,
     pub(crate) transport: Arc<dyn Transport>,
+    /// Ends what would go on for as long as somebody listens.
+    pub(crate) stopping: CancellationToken,
     rotating: tokio::sync::Mutex<()>,
 }
 
@@ -82,6 +87,7 @@ impl Gateway {
         let accounts = Accounts::new(store.clone(), keys.clone(), calendars.clone(), means).with_services(services);
         let accounts = Arc::new(accounts);
         keys::settle(&config, &keys, &accounts, &*store, &*entropy).await?;
+        let subscriptions = Arc::new(Subscriptions::new(store.clone(), clock.clone(), entropy.clone()));
         let parts = sync::Parts {
             store: store.clone(),
             calendars: calendars.clone(),
@@ -101,8 +107,10 @@ impl Gateway {
             queue,
             calendars,
             accounts,
+            subscriptions,
             sync,
             transport,
+            stopping: CancellationToken::new(),
             rotating: tokio::sync::Mutex::default(),
         })
     }

@@ -94,6 +94,7 @@ impl Running {
     /// No new requests, no new jobs; what runs has the grace to end; then all is on disk.
     async fn stop(self, gateway: &Gateway) -> Result<(), Failure> {
         self.stop.send_replace(true);
+        gateway.stopping.cancel();
         let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
         let (housekeeping, alerts) = (self.housekeeping.abort_handle(), self.alerts.abort_handle());
         let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping, self.alerts) };

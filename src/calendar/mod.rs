@@ -56,7 +56,9 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::ical;
 use crate::jobs::Queue;
-use crate::store::Store;
+use crate::store::{Store, tables};
+
+pub use crate::store::Wake as Changed;
 
 pub use apply::{Applied, Clash, Follow, Outcome, Remove, Touch, Upsert, Version, Written};
 pub use audit::{AuditLine, Deed};
@@ -140,6 +142,11 @@ impl Calendars {
         // A collection that is full, and the unified one beside it, must fit: else they would be built for every request.
         let views = view::view_cache(limits.view_cache.max(limits.objects as u64 * 3));
         Self { store, queue, clock, entropy, limits, routes: Vec::new(), objects, views }
+    }
+
+    /// Tells of changes in any calendar from now on: that there are some, never which.
+    pub fn changed(&self) -> Changed {
+        self.store.changed(tables::CHANGE)
     }
 
     /// What is allowed here.

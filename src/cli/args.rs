@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand, ValueEnum};
 
+use crate::subscription::{AllDay, Detail, Field, Kind, word};
+
 /// One calendar in front of all your accounts.
 #[derive(Debug, Parser)]
 #[command(name = "lineartime", version, about, disable_help_subcommand = true)]
@@ -61,6 +63,9 @@ pub(super) enum Command {
     /// Conflicts, decided or waiting for a person.
     #[command(subcommand)]
     Conflict(Conflict),
+    /// Addresses that show calendars to those who have no login.
+    #[command(subcommand)]
+    Feed(Feed),
     /// The versions of an event.
     History {
         user: String,
@@ -385,6 +390,70 @@ pub(super) enum Keep {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum Feed {
+    /// Make a feed and print its address, once.
+    Add {
+        user: String,
+        #[command(flatten)]
+        traits: Box<FeedTraits>,
+    },
+    /// List them; the addresses themselves are not kept.
+    List { user: String },
+    /// Take one away: its address works no more.
+    Revoke { user: String, id: String },
+}
+
+/// What a feed shows.
+#[derive(Clone, Debug, Group)]
+pub(super) struct FeedTraits {
+    /// This source or local calendar; may be repeated. Without it all that are unified.
+    #[arg(long, value_name = "ID")]
+    pub(super) source: Vec<String>,
+    /// What is told of each event: full, titles or busy.
+    #[arg(long, default_value = "full", value_parser = word::<Detail>)]
+    pub(super) detail: Detail,
+    /// Tell this too: title, location, description, people, links, categories or other. May be repeated.
+    #[arg(long, value_name = "FIELD", value_parser = word::<Field>)]
+    pub(super) show: Vec<Field>,
+    /// Don't tell this. May be repeated.
+    #[arg(long, value_name = "FIELD", value_parser = word::<Field>)]
+    pub(super) hide: Vec<Field>,
+    /// What is told of events that are marked as private or confidential.
+    #[arg(long, value_name = "DETAIL", default_value = "busy", value_parser = word::<Detail>)]
+    pub(super) private: Detail,
+    /// Only so many days before today.
+    #[arg(long, value_name = "DAYS")]
+    pub(super) past: Option<u32>,
+    /// Only so many days after today.
+    #[arg(long, value_name = "DAYS")]
+    pub(super) future: Option<u32>,
+    /// All-day events: with, only or without them.
+    #[arg(long, default_value = "with", value_parser = word::<AllDay>)]
+    pub(super) all_day: AllDay,
+    /// Show meetings that the person has declined.
+    #[arg(long)]
+    pub(super) declined: bool,
+    /// Only events of this category, or with `!` in front all others. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(super) category: Vec<String>,
+    /// Only events whose title matches, with * for anything, or with `!` in front all others.
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) pattern: Option<String>,
+    /// Pass reminders on.
+    #[arg(long)]
+    pub(super) alarms: bool,
+    /// Events, or freebusy: one VFREEBUSY.
+    #[arg(long, default_value = "events", value_parser = word::<Kind>)]
+    pub(super) kind: Kind,
+    /// Until this time, such as 2027-01-01T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(super) expires: Option<jiff::Timestamp>,
+    /// What to call it.
+    #[arg(long, default_value = "Calendar")]
+    pub(super) name: String,
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum Generate {
     /// Completions for a shell.
     Completions {
@@ -424,6 +493,8 @@ mod tests {
             "lineartime conflict resolve ana 1",
             "lineartime nonsense",
             "lineartime account add ana --provider paper",
+            "lineartime feed add ana --detail everything",
+            "lineartime feed add ana --hide nonsense",
         ] {
             assert!(fails(wrong), "{wrong}");
         }
@@ -434,6 +505,8 @@ mod tests {
             "lineartime user add ana --password-stdin",
             "lineartime job retry --all-dead",
             "lineartime source set ana s-1 --default",
+            "lineartime feed add ana --source s-1 --source local --detail busy --past 7 --future 30 --name N",
+            "lineartime feed revoke ana f-1",
         ] {
             assert!(!fails(right), "{right}");
         }

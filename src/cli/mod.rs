@@ -18,16 +18,17 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use self::admin::{Answer, Content, Failure, Password, Request, SourceChange};
+use self::admin::{Answer, Content, Failure, NewFeed, Password, Request, SourceChange};
 use self::args::{
-    Account, AppPassword, Args, Command, Conflict, Job, Keep, Key, Mirror, Privacy, Provider, Route, Source, Strategy,
-    Trash, User,
+    Account, AppPassword, Args, Command, Conflict, Feed, Job, Keep, Key, Mirror, Privacy, Provider, Route, Source,
+    Strategy, Trash, User,
 };
 use crate::app::{self, Gateway, socket};
 use crate::calendar::Criterion;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::entropy::{Entropy, OsEntropy};
+use crate::subscription::Rules as FeedRules;
 
 /// Reads the process's arguments and does what they say.
 pub fn run() -> ExitCode {
@@ -219,6 +220,9 @@ fn request(command: Command) -> Result<Request, Failure> {
             };
             Request::ConflictResolve { user, id, keep }
         }
+        Command::Feed(Feed::Add { user, traits }) => feed_request(user, *traits),
+        Command::Feed(Feed::List { user }) => Request::FeedList { user },
+        Command::Feed(Feed::Revoke { user, id }) => Request::FeedRevoke { user, id },
         Command::History { user, uid, revision } => Request::History { user, uid, revision },
         Command::Conflict(Conflict::Strategy { user, account, strategy, priority }) => {
             Request::ConflictStrategy { user, account, choice: strategy.map(|one| chosen(one, priority)) }
@@ -242,6 +246,27 @@ fn request(command: Command) -> Result<Request, Failure> {
             return Err(Failure("this command runs here and not in the server".to_owned()));
         }
     })
+}
+
+fn feed_request(user: String, traits: args::FeedTraits) -> Request {
+    let rules = FeedRules {
+        kind: traits.kind,
+        detail: traits.detail,
+        show: traits.show.into_iter().collect(),
+        hide: traits.hide.into_iter().collect(),
+        private: traits.private,
+        past: traits.past,
+        future: traits.future,
+        all_day: traits.all_day,
+        declined: traits.declined,
+        categories: traits.category,
+        pattern: traits.pattern,
+        alarms: traits.alarms,
+        // They are read where the calendars are known.
+        sources: Vec::new(),
+    };
+    let feed = NewFeed { name: traits.name, sources: traits.source, rules, expires: traits.expires };
+    Request::FeedAdd { user, feed: Box::new(feed) }
 }
 
 fn user_request(user: User) -> Result<Request, Failure> {

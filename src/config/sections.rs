@@ -47,6 +47,8 @@ pub struct Server {
     pub trusted_proxies: Vec<String>,
     /// Take passwords over plain HTTP from other machines. Only for networks that encrypt below, as a VPN does.
     pub allow_plain_passwords: bool,
+    /// Other sites whose scripts may use the JSON API, as browsers name them. They bring a password; cookies never go along.
+    pub api_origins: Vec<String>,
     /// Connections at once.
     pub max_connections: usize,
     /// Connections at once from one address (IPv6: one /64); trusted proxies are not counted.
@@ -79,6 +81,7 @@ impl Default for Server {
             tls_key: None,
             trusted_proxies: Vec::new(),
             allow_plain_passwords: false,
+            api_origins: Vec::new(),
             max_connections: 1024,
             max_connections_per_address: 64,
             max_requests: 512,

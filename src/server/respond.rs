@@ -194,5 +194,5 @@ const FIXED: [(HeaderName, HeaderValue); 4] = [
 ];
 const XML: HeaderValue = HeaderValue::from_static("application/xml; charset=utf-8");
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"LinearTime\", charset=\"UTF-8\"");
-const OVERHEARD: &str = "This server takes passwords only over https, because over plain http others could read them. \
+pub(super) const OVERHEARD: &str = "This server takes passwords only over https, because over plain http others could read them. \
 Use the https address of the server; if a proxy in front of it does https, name the proxy in server.trusted_proxies.";

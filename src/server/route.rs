@@ -5,6 +5,7 @@
 use http::{Method, Uri};
 
 use crate::caldav::path::{BadPath, Path, segments};
+use crate::feed::Format;
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,10 @@ pub(super) enum Route {
     Dav(Option<Path>),
     /// `/setup/{token}`: the first administrator.
     Setup(String),
+    /// `/api/v1/...`: the segments behind that.
+    Api(Vec<String>),
+    /// `/feeds/{token}.ics` and `.json`.
+    Feed(String, Format),
     /// `/healthz`: the process answers.
     Health,
     /// `/readyz`: and can work.
@@ -45,6 +50,12 @@ impl Route {
             ["dav", "compliance"] => Self::Compliance,
             ["dav", ..] => Self::Dav(Path::from_segments(segments.get(1..).unwrap_or_default())),
             ["setup", token] => Self::Setup((*token).to_owned()),
+            ["api", "v1", ..] => Self::Api(segments.get(2..).unwrap_or_default().to_vec()),
+            ["feeds", name] => match name.rsplit_once('.') {
+                Some((token, "ics")) => Self::Feed(token.to_owned(), Format::Ics),
+                Some((token, "json")) => Self::Feed(token.to_owned(), Format::Json),
+                _ => Self::Nowhere,
+            },
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -58,6 +69,8 @@ impl Route {
             Self::Front | Self::Setup(_) => "web",
             Self::WellKnown => "well-known",
             Self::Dav(_) | Self::Compliance => "dav",
+            Self::Api(_) => "api",
+            Self::Feed(..) => "feed",
             Self::Health | Self::Ready | Self::Metrics => "health",
             Self::Nowhere => "nowhere",
         }
@@ -68,8 +81,9 @@ impl Route {
         match self {
             Self::Dav(path) => Some(path.as_ref().map_or(DAV_ANY, dav_allow)),
             Self::Front => Some("OPTIONS, GET, HEAD, PROPFIND, REPORT"),
-            Self::Compliance | Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
+            Self::Compliance | Self::Feed(..) | Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
             Self::Setup(_) => Some("GET, HEAD, POST"),
+            Self::Api(_) => Some("OPTIONS, GET, HEAD, POST, PATCH, DELETE"),
             Self::WellKnown | Self::Nowhere => None,
         }
     }
@@ -120,6 +134,11 @@ mod tests {
             ("GET", "/dav/compliance", Route::Compliance),
             ("PROPFIND", "/dav/nothing/here", Route::Dav(None)),
             ("GET", "/setup/abc", Route::Setup("abc".into())),
+            ("GET", "/feeds/abc.ics", Route::Feed("abc".into(), Format::Ics)),
+            ("GET", "/feeds/abc.json", Route::Feed("abc".into(), Format::Json)),
+            ("GET", "/feeds/abc", Route::Nowhere),
+            ("GET", "/api/v1/events/a_b", Route::Api(vec!["events".into(), "a_b".into()])),
+            ("POST", "/api/webhooks/other", Route::Nowhere),
             ("GET", "/healthz", Route::Health),
             ("GET", "/readyz", Route::Ready),
             ("GET", "/metrics", Route::Metrics),

@@ -9,24 +9,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tracing::field::Empty;
 
-use super::authenticate::sign_in;
+use super::authenticate::{SignIn, sign_in};
 use super::config::Config;
 use super::limit::{Tracked, drain, read_body, within};
 use super::peer::{Origin, Peer};
-use super::respond::{Problem, failed, harden, plain};
+use super::respond::{OVERHEARD, Problem, failed, harden, plain};
 use super::route::Route;
+use crate::api::{self, Api};
 use crate::caldav;
 use crate::caldav::Visitor;
-use crate::caldav::body::{Body, whole};
+use crate::caldav::body::{Body, streamed, whole};
 use crate::clock::Clock;
 use crate::entropy::{self, Entropy};
+use crate::feed::{self, Feeds, Payload};
 use crate::identity::{Users, Via, Who};
 use crate::web;
 
@@ -37,6 +39,10 @@ pub struct Parties {
     pub caldav: caldav::Service,
     /// The pages.
     pub web: web::Pages,
+    /// JSON.
+    pub api: Api,
+    /// What those read who have no login.
+    pub feeds: Feeds,
     /// Who may sign in.
     pub users: Arc<Users>,
     /// Whether the parts behind can work.
@@ -161,6 +167,11 @@ impl Router {
                 Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
             }),
             Route::Metrics => self.figures(),
+            Route::Api(path) => self.api(origin, parts, body, &path).await,
+            Route::Feed(token, format) => {
+                drain(&parts.headers, body, &*self.clock).await;
+                Ok(self.feed(origin, parts, &token, format).await)
+            }
             Route::Front => Ok(self.parties.web.front().await.map(whole)),
             Route::Setup(token) => self.setup(origin, parts, body, &token).await,
             Route::Nowhere => {
@@ -242,6 +253,60 @@ impl Router {
         Ok(web.setup(token, &form).await.map(whole))
     }
 
+    async fn api<B>(&self, origin: Origin, parts: &Parts, body: B, path: &[String]) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let api = &self.parties.api;
+        let needs_no_name = parts.method == Method::OPTIONS || *path == ["openapi.json"];
+        if needs_no_name {
+            drain(&parts.headers, body, &*self.clock).await;
+            let described = parts.method != Method::OPTIONS;
+            return Ok(sent(if described { Api::description() } else { api.preflight(&parts.headers) }));
+        }
+        let who = match self.who(&origin, parts).await {
+            Ok(who) => who,
+            Err(why) => {
+                drain(&parts.headers, body, &*self.clock).await;
+                return Ok(sent(api.refusal(&parts.headers, why)));
+            }
+        };
+        tracing::Span::current().record("user", who.user.as_str());
+        let (max, idle) = (self.config.max_request_body, self.config.body_idle_timeout);
+        let body = read_body(&parts.headers, body, max, idle, &*self.clock).await?;
+        let request = api::Request {
+            method: &parts.method,
+            path,
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+            body,
+            who,
+        };
+        Ok(sent(api.answer(&request).await))
+    }
+
+    /// Whose request it is.
+    async fn who(&self, origin: &Origin, parts: &Parts) -> Result<Who, api::Problem> {
+        let plain_is_fine = self.config.allow_plain_passwords;
+        let signed_in = sign_in(&self.parties.users, &parts.headers, origin, plain_is_fine).await;
+        signed_in.map_err(|why| api_refusal(&why, &parts.headers))
+    }
+
+    async fn feed(&self, origin: Origin, parts: &Parts, token: &str, format: feed::Format) -> Response<Body> {
+        let request = feed::Request {
+            method: &parts.method,
+            token,
+            format,
+            headers: &parts.headers,
+            query: parts.uri.query().unwrap_or_default(),
+            peer: origin.address,
+        };
+        self.parties.feeds.answer(&request).await.map(|payload| match payload {
+            Payload::Whole(octets) => whole(octets),
+            Payload::Pieces(pieces) => streamed(futures_util::stream::iter(pieces.map(Ok))),
+        })
+    }
+
     fn figures(&self) -> Result<Response<Body>, Problem> {
         let Figures(handle) = self.parties.metrics.as_ref().ok_or(Problem::NotFound)?;
         let mut response = Response::new(whole(handle.render()));
@@ -256,6 +321,29 @@ fn nowhere(method: &Method) -> Problem {
     match method.as_str() {
         "PUT" | "MKCOL" | "MKCALENDAR" => caldav::Failure::Conflict("There is no collection to put it in.").into(),
         _ => Problem::NotFound,
+    }
+}
+
+fn sent(response: Response<api::Payload>) -> Response<Body> {
+    response.map(|payload| match payload {
+        api::Payload::Whole(octets) => whole(octets),
+        api::Payload::Stream(pieces) => streamed(pieces.map(Ok)),
+    })
+}
+
+/// Why nobody is signed in, as the API says it.
+fn api_refusal(why: &SignIn, headers: &HeaderMap) -> api::Problem {
+    match why {
+        // A page's own script shows a form; a browser's question for a password would stand in its way.
+        SignIn::Needed => api::Problem::unauthorized(!headers.contains_key("sec-fetch-site")),
+        SignIn::Overheard => api::Problem::new(StatusCode::FORBIDDEN, OVERHEARD),
+        SignIn::Throttled(wait) => {
+            api::Problem::later(StatusCode::TOO_MANY_REQUESTS, *wait, "Too many failed sign-ins; please wait.")
+        }
+        SignIn::Busy | SignIn::Store => {
+            let wait = Duration::from_secs(5);
+            api::Problem::later(StatusCode::SERVICE_UNAVAILABLE, wait, "Please try again in a moment.")
+        }
     }
 }
 
@@ -333,12 +421,13 @@ fn known(method: &Method) -> &'static str {
     METHODS.iter().find(|known| **known == method.as_str()).unwrap_or(&"other")
 }
 
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 15] = [
     "OPTIONS",
     "GET",
     "HEAD",
     "POST",
     "PUT",
+    "PATCH",
     "DELETE",
     "COPY",
     "MOVE",

@@ -87,6 +87,8 @@ pub mod tables {
     pub const AUDIT: TableId = TableId(50);
     /// Feeds.
     pub const FEED: TableId = TableId(51);
+    /// Which feed a token opens.
+    pub const FEED_TOKEN: TableId = TableId(59);
     /// Who wants to be pushed to.
     pub const PUSH_SUBSCRIPTION: TableId = TableId(52);
     /// Plain files and folders.
@@ -132,6 +134,7 @@ pub mod tables {
         (LANE, "lane"),
         (AUDIT, "audit"),
         (FEED, "feed"),
+        (FEED_TOKEN, "feed_token"),
         (PUSH_SUBSCRIPTION, "push_subscription"),
         (PLAIN, "plain"),
         (INBOX, "inbox"),

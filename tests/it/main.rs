@@ -18,11 +18,13 @@
     reason = "tests tell stories: long, with real time, an environment and output of their own"
 )]
 
+mod api;
 mod architecture;
 mod caldav;
 mod cli;
 mod crash;
 mod edge;
+mod feeds;
 mod identity;
 mod scale;
 mod simulation;

@@ -66,7 +66,7 @@ def _npm(*packages):
         (NODE / "package.json").write_text('{"private": true}\n')
         wanted = sorted({*have, *packages})
         done = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", *wanted],
+            ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--legacy-peer-deps", *wanted],
             cwd=NODE, capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
             missing(f"npm: {done.stderr[-300:]}")

@@ -4,6 +4,7 @@
 mod accounts;
 pub(crate) mod doctor;
 mod events;
+mod feeds;
 mod people;
 mod rules;
 mod upkeep;
@@ -139,6 +140,17 @@ pub(crate) enum Request {
         user: String,
         id: usize,
     },
+    FeedAdd {
+        user: String,
+        feed: Box<NewFeed>,
+    },
+    FeedList {
+        user: String,
+    },
+    FeedRevoke {
+        user: String,
+        id: String,
+    },
     History {
         user: String,
         uid: String,
@@ -178,6 +190,16 @@ pub(crate) struct SourceChange {
     pub(crate) color: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) privacy: Option<crate::calendar::Privacy>,
+}
+
+/// A feed to be made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NewFeed {
+    pub(crate) name: String,
+    /// The calendars, as typed.
+    pub(crate) sources: Vec<String>,
+    pub(crate) rules: crate::subscription::Rules,
+    pub(crate) expires: Option<jiff::Timestamp>,
 }
 
 /// A password on its way through the socket.
@@ -315,6 +337,9 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         R::RouteList { user } => rules::routes(gateway, &user).await,
         R::RouteAdd { user, route } => rules::route_add(gateway, &user, route).await,
         R::RouteRemove { user, id } => rules::route_remove(gateway, &user, id).await,
+        R::FeedAdd { user, feed } => feeds::add(gateway, &user, *feed).await,
+        R::FeedList { user } => feeds::list(gateway, &user).await,
+        R::FeedRevoke { user, id } => feeds::revoke(gateway, &user, id).await,
         R::History { user, uid, revision: None } => events::history(gateway, &user, &uid).await,
         R::History { user, uid, revision: Some(number) } => events::version(gateway, &user, &uid, number).await,
         R::Audit { user, last } => events::audit(gateway, &user, last).await,

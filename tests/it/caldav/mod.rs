@@ -10,11 +10,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
+use lineartime::account::{Accounts, Means};
+use lineartime::api::{self, Api};
 use lineartime::caldav::{NoVerdicts, Service, Settings, Verdict, Verdicts};
 use lineartime::calendar::plain::Plain;
 use lineartime::calendar::{Calendars, Limits, Mirror, NewSourceCollection, Pending, SourceRef};
 use lineartime::clock::{Clock, ManualClock};
 use lineartime::entropy::{Entropy, SeededEntropy};
+use lineartime::feed::Feeds;
 use lineartime::ical::ComponentKind;
 use lineartime::id::UserId;
 use lineartime::identity::{self, Users};
@@ -22,8 +25,12 @@ use lineartime::jobs::{Policy, Queue};
 use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
-use lineartime::vault::Secret;
+use lineartime::subscription::Subscriptions;
+use lineartime::sync;
+use lineartime::transport::fake::FakeTransport;
+use lineartime::vault::{KeyRing, MasterKey, Secret};
 use lineartime::web::Pages;
+use tokio_util::sync::CancellationToken;
 
 mod bad_input;
 mod clients;
@@ -37,6 +44,7 @@ pub(crate) struct Server {
     pub(crate) router: Router,
     pub(crate) users: Arc<Users>,
     pub(crate) calendars: Arc<Calendars>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) clock: ManualClock,
 }
 
@@ -62,17 +70,50 @@ impl Server {
         let ana = UserId::parse("ana").unwrap();
         users.add(&ana, &Secret::new(b"correct horse".as_slice()), true).await.unwrap();
         let plain = Arc::new(Plain::new(store.clone(), shared.clone()));
-        let calendars = Arc::new(Calendars::new(store, queue, shared.clone(), entropy.clone(), Limits::default()));
+        let feed_store = store.clone();
+        let calendars =
+            Arc::new(Calendars::new(store, queue.clone(), shared.clone(), entropy.clone(), Limits::default()));
+        let subscriptions = Arc::new(Subscriptions::new(feed_store.clone(), shared.clone(), entropy.clone()));
+        let keys = Arc::new(KeyRing::load(&MasterKey::generate(entropy.as_ref())));
+        let means =
+            Means { transport: Arc::new(FakeTransport::script([])), clock: shared.clone(), entropy: entropy.clone() };
+        let accounts = Arc::new(Accounts::new(feed_store.clone(), keys, calendars.clone(), means));
+        let engine = sync::Parts {
+            store: feed_store,
+            calendars: calendars.clone(),
+            accounts: accounts.clone(),
+            queue: queue.clone(),
+            clock: shared.clone(),
+            entropy: entropy.clone(),
+        };
+        let parts = api::Parts {
+            calendars: calendars.clone(),
+            accounts,
+            sync: Arc::new(sync::Engine::new(engine, sync::Config::default())),
+            queue,
+            users: users.clone(),
+            subscriptions: subscriptions.clone(),
+            clock: shared.clone(),
+            entropy: entropy.clone(),
+        };
+        let api_settings = api::Settings {
+            write_through: Duration::ZERO,
+            public_url: "https://cal.example.org".to_owned(),
+            origins: vec!["https://page.example.org".to_owned()],
+        };
+        let api = Api::new(parts, api_settings, CancellationToken::new());
         let parties = Parties {
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
                 .with_plain(plain),
             web: Pages::new(users.clone(), entropy.clone()),
+            api,
+            feeds: Feeds::new(calendars.clone(), subscriptions.clone(), shared.clone()),
             users: users.clone(),
             readiness: Arc::new(AlwaysReady),
             metrics: None,
         };
-        Self { router: Router::new(parties, config, shared, entropy), users, calendars, clock }
+        Self { router: Router::new(parties, config, shared, entropy), users, calendars, subscriptions, clock }
     }
 
     /// A request as ana.
@@ -110,6 +151,29 @@ impl Server {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        let (status, headers, body) = self.octets_from(address, method, path, headers, body).await;
+        Answer { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    /// The same for answers that are no text.
+    pub(crate) async fn octets(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (StatusCode, HeaderMap, Bytes) {
+        self.octets_from("127.0.0.1:40000", method, path, headers, "").await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a request in one line reads best in a test")]
+    async fn octets_from(
+        &self,
+        address: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (StatusCode, HeaderMap, Bytes) {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", "cal.example.org");
@@ -122,7 +186,7 @@ impl Server {
         let response = self.router.answer(peer, request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        (parts.status, parts.headers, body)
     }
 
     /// A remote calendar of ana's.

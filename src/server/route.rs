@@ -5,6 +5,7 @@
 use http::{Method, Uri};
 
 use crate::caldav::path::{BadPath, Path, segments};
+use crate::web::Pages;
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub(super) enum Route {
     Compliance,
     /// `/dav/...`; `None` where no resource can stand.
     Dav(Option<Path>),
-    /// `/setup/{token}`: the first administrator.
-    Setup(String),
+    /// Any other page, by the segments of its path.
+    Page(Vec<String>),
     /// `/healthz`: the process answers.
     Health,
     /// `/readyz`: and can work.
@@ -44,10 +45,10 @@ impl Route {
             [".well-known", "caldav"] => Self::WellKnown,
             ["dav", "compliance"] => Self::Compliance,
             ["dav", ..] => Self::Dav(Path::from_segments(segments.get(1..).unwrap_or_default())),
-            ["setup", token] => Self::Setup((*token).to_owned()),
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
+            _ if Pages::owns(&segments) => Self::Page(segments),
             _ => Self::Nowhere,
         })
     }
@@ -55,7 +56,7 @@ impl Route {
     /// Its word in logs and metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {
-            Self::Front | Self::Setup(_) => "web",
+            Self::Front | Self::Page(_) => "web",
             Self::WellKnown => "well-known",
             Self::Dav(_) | Self::Compliance => "dav",
             Self::Health | Self::Ready | Self::Metrics => "health",
@@ -69,7 +70,7 @@ impl Route {
             Self::Dav(path) => Some(path.as_ref().map_or(DAV_ANY, dav_allow)),
             Self::Front => Some("OPTIONS, GET, HEAD, PROPFIND, REPORT"),
             Self::Compliance | Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
-            Self::Setup(_) => Some("GET, HEAD, POST"),
+            Self::Page(_) => Some("GET, HEAD, POST"),
             Self::WellKnown | Self::Nowhere => None,
         }
     }
@@ -119,7 +120,7 @@ mod tests {
             ("PROPFIND", "/dav", Route::Dav(Some(Path::Root))),
             ("GET", "/dav/compliance", Route::Compliance),
             ("PROPFIND", "/dav/nothing/here", Route::Dav(None)),
-            ("GET", "/setup/abc", Route::Setup("abc".into())),
+            ("GET", "/setup/abc", Route::Page(vec!["setup".into(), "abc".into()])),
             ("GET", "/healthz", Route::Health),
             ("GET", "/readyz", Route::Ready),
             ("GET", "/metrics", Route::Metrics),

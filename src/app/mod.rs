@@ -1,5 +1,6 @@
 //! The wiring: a configuration becomes running parts, and stops again. The one place that knows everyone.
 
+mod desk;
 mod edge;
 pub(crate) mod housekeeping;
 pub(crate) mod keys;

@@ -5,10 +5,20 @@
 //! typed and the field that is wrong. Text of events is text, whatever it holds.
 //! Never here: how something is stored or sent; an account of another person.
 
+mod accounts;
+mod admin;
 mod assets;
+mod audit;
+mod calendar;
+mod conflicts;
+mod devices;
+mod find;
 mod form;
 mod front;
+mod help;
+mod history;
 mod page;
+mod queue;
 mod request;
 mod selftest;
 mod session;
@@ -22,13 +32,13 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 
 use crate::account::Accounts;
-use crate::calendar::Calendars;
+use crate::calendar::{Calendars, Pending};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::id::UserId;
 use crate::identity::Users;
 use crate::jobs::Queue;
-use crate::sync::Engine;
+use crate::sync::{Engine, Verdict};
 
 use page::Answer;
 use request::Trouble;
@@ -48,6 +58,8 @@ pub struct Desk {
     pub queue: Arc<Queue>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
     /// What only the whole program can do.
     pub house: Arc<dyn House>,
     /// How this server is set up.
@@ -105,9 +117,9 @@ impl Pages {
     }
 
     /// Answers a request for a page. `inside` asks this server itself.
-    pub async fn answer(&self, request: &Request<'_>, _inside: &dyn Inside) -> Response<Bytes> {
+    pub async fn answer(&self, request: &Request<'_>, inside: &dyn Inside) -> Response<Bytes> {
         let answer = match *request.method {
-            Method::POST => self.post(request).await,
+            Method::POST => self.post(request, inside).await,
             _ => self.get(request).await,
         };
         match answer {
@@ -119,19 +131,39 @@ impl Pages {
     async fn get(&self, request: &Request<'_>) -> Answer {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         match path.as_slice() {
+            [] if request.who.is_some() && self.desk.is_some() => page::go("/calendar", "", ""),
             [] => self.front(request).await,
             ["sign-in"] => self.sign_in_form(request),
             ["setup", token] => self.setup_form(request, token).await,
             ["assets", name] => assets::file(name).ok_or(Trouble::NotFound),
+            ["help"] => help::index(request),
+            ["help", topic] => help::topic(request, topic),
             ["me"] => self.me(request, "").await,
             _ => {
                 request.user()?;
-                Err(Trouble::NotFound)
+                let desk = self.desk.as_ref().ok_or(Trouble::NotFound)?;
+                self.get_behind(desk, request, &path).await
             }
         }
     }
 
-    async fn post(&self, request: &Request<'_>) -> Answer {
+    async fn get_behind(&self, desk: &Desk, request: &Request<'_>, path: &[&str]) -> Answer {
+        match path {
+            ["calendar", rest @ ..] => calendar::get(desk, request, rest).await,
+            ["event", rest @ ..] => calendar::event::get(desk, request, rest).await,
+            ["accounts", rest @ ..] => accounts::get(desk, request, rest).await,
+            ["devices"] => self.devices(desk, request, None).await,
+            ["find-a-time"] => find::get(desk, request).await,
+            ["conflicts", rest @ ..] => conflicts::get(desk, request, rest).await,
+            ["history", rest @ ..] => history::get(desk, request, rest).await,
+            ["queue"] => queue::get(desk, request).await,
+            ["audit"] => audit::get(desk, request).await,
+            ["admin"] => self.admin(desk, request, "").await,
+            _ => Err(Trouble::NotFound),
+        }
+    }
+
+    async fn post(&self, request: &Request<'_>, inside: &dyn Inside) -> Answer {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         match path.as_slice() {
             ["sign-in"] => return self.sign_in(request).await,
@@ -147,6 +179,23 @@ impl Pages {
             ["me", "password"] => self.change_password(request).await,
             ["me", "sessions"] => self.end_sessions(request).await,
             ["me", "zone"] => self.choose_zone(request).await,
+            _ => {
+                let desk = self.desk.as_ref().ok_or(Trouble::NotFound)?;
+                self.post_behind(desk, request, &path, inside).await
+            }
+        }
+    }
+
+    async fn post_behind(&self, desk: &Desk, request: &Request<'_>, path: &[&str], inside: &dyn Inside) -> Answer {
+        match path {
+            ["event", rest @ ..] => calendar::event::post(desk, request, rest).await,
+            ["accounts", rest @ ..] => accounts::post(desk, request, rest).await,
+            ["devices", "self-test"] => self.self_test(desk, request, inside).await,
+            ["devices", rest @ ..] => self.post_devices(desk, request, rest).await,
+            ["conflicts", id] => conflicts::post(desk, request, id).await,
+            ["history", rest @ ..] => history::post(desk, request, rest).await,
+            ["queue"] => queue::post(desk, request).await,
+            ["admin", rest @ ..] => self.post_admin(desk, request, rest).await,
             _ => Err(Trouble::NotFound),
         }
     }
@@ -195,6 +244,18 @@ impl Pages {
         let words = if session::had_session(request) { "Your session has ended; please sign in again." } else { "" };
         let place = if to.is_empty() { "/sign-in".to_owned() } else { format!("/sign-in?to={to}") };
         page::go(&place, "bad", words).unwrap_or_else(|_| Response::new(Bytes::new()))
+    }
+}
+
+impl Desk {
+    /// Waits a moment for the providers' word on a change, so that the next page can tell of a refusal.
+    async fn settle(&self, pending: &[Pending]) -> Result<(), Trouble> {
+        match self.sync.verdict(pending, self.settings.write_through).await {
+            Some(Verdict::Refused(why)) => {
+                Err(Trouble::Refused(format!("The account behind this calendar refused the change: {why}")))
+            }
+            Some(Verdict::Accepted) | None => Ok(()),
+        }
     }
 }
 

@@ -64,7 +64,11 @@ struct Client {
 }
 
 const CLIENTS: [Client; 3] = [
-    Client { name: "iPhone, iPad and Mac", agent: "iOS/18.0 (22A3354) dataaccessd/1.0", first: ("PROPFIND", "/.well-known/caldav") },
+    Client {
+        name: "iPhone, iPad and Mac",
+        agent: "iOS/18.0 (22A3354) dataaccessd/1.0",
+        first: ("PROPFIND", "/.well-known/caldav"),
+    },
     Client { name: "Thunderbird", agent: "Thunderbird/140.0", first: ("PROPFIND", "/.well-known/caldav") },
     Client { name: "DAVx5 on Android", agent: "DAVx5/4.5-ose", first: ("OPTIONS", "/dav/") },
 ];
@@ -111,7 +115,11 @@ impl Walker<'_> {
         let text = String::from_utf8_lossy(&sync.body).into_owned();
         let events = text.matches(".ics<").count();
         let fine = sync.status == StatusCode::MULTI_STATUS && text.contains("sync-token");
-        self.tell(fine, "reads the unified calendar", &format!("gets {events} events in the first answer, and a sync token"))
+        self.tell(
+            fine,
+            "reads the unified calendar",
+            &format!("gets {events} events in the first answer, and a sync token"),
+        )
     }
 
     /// The first request: a redirect to follow, or what the server says it can do.
@@ -173,7 +181,8 @@ fn href_in(told: &Told, element: &str) -> Option<String> {
 const PRINCIPAL: &str =
     r#"<?xml version="1.0"?><propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>"#;
 const HOME: &str = r#"<?xml version="1.0"?><propfind xmlns="DAV:"><prop><C:calendar-home-set xmlns:C="urn:ietf:params:xml:ns:caldav"/></prop></propfind>"#;
-const CALENDARS: &str = r#"<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/><displayname/><sync-token/></prop></propfind>"#;
+const CALENDARS: &str =
+    r#"<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/><displayname/><sync-token/></prop></propfind>"#;
 const SYNC: &str = r#"<?xml version="1.0"?><sync-collection xmlns="DAV:"><sync-token/><sync-level>1</sync-level><limit><nresults>100</nresults></limit><prop><getetag/></prop></sync-collection>"#;
 
 #[cfg(test)]
@@ -187,7 +196,9 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
         };
-        let good = told("<r><href>/dav/</href><current-user-principal><href>/dav/principals/ana/</href></current-user-principal></r>");
+        let good = told(
+            "<r><href>/dav/</href><current-user-principal><href>/dav/principals/ana/</href></current-user-principal></r>",
+        );
         assert_eq!(href_in(&good, "current-user-principal").as_deref(), Some("/dav/principals/ana/"));
         assert_eq!(href_in(&told("<current-user-principal/><href>/x</href>"), "calendar-home-set"), None);
     }

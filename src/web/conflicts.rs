@@ -174,7 +174,7 @@ fn lines(base: Option<&Object>, ours: Option<&Object>, theirs: Option<&Object>) 
         .iter()
         .map(|name| {
             let (base_value, ours, theirs) = (value(base, name), value(ours, name), value(theirs, name));
-            let differs = |side: &String| base.is_some() && *side != base_value || ours != theirs;
+            let differs = |side: &String| (base.is_some() && *side != base_value) || ours != theirs;
             let (ours_differs, theirs_differs) = (differs(&ours), differs(&theirs));
             let base = if base.is_some() { base_value } else { "–".to_owned() };
             Line { name: in_words(name), base, ours, theirs, ours_differs, theirs_differs }

@@ -38,11 +38,6 @@ impl Form {
     pub(super) fn repeats(&self, name: &str) -> bool {
         self.0.iter().filter(|(known, _)| known == name).count() > 1
     }
-
-    /// All values of a field.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
 }
 
 impl fmt::Debug for Form {
@@ -60,6 +55,5 @@ mod tests {
         let form = Form::parse(b"user=+ana&password=a%26b+c%C3%A9&x=1&x=2");
         assert_eq!((form.word("user"), form.secret("password").expose_str()), ("ana", Some("a&b cé")));
         assert!(form.repeats("x") && !form.repeats("user") && form.has("x") && form.get("none").is_empty());
-        assert_eq!(form.all("x").collect::<Vec<_>>(), ["1", "2"]);
     }
 }

@@ -10,7 +10,7 @@ use super::request::{Request, Trouble};
 use super::{Desk, time};
 use crate::ical::Zone;
 use crate::id::UserId;
-use crate::jobs::{Job, JobId, State};
+use crate::jobs::{Job, JobId, Queue, State};
 
 #[derive(Template)]
 #[template(
@@ -26,7 +26,7 @@ what keeps failing is given up and stands here until you retry or drop it. Nothi
 <span class="hint">{{ job.account }}; {{ job.when }}{% if job.attempts > 0 %}; failed {{ job.attempts }} times{% endif %}</span>
 {% if !job.reason.is_empty() %}<br>{{ job.reason }}{% endif %}</div>
 <form method="post" action="/queue"><input type="hidden" name="csrf" value="{{ csrf }}"><input type="hidden" name="id" value="{{ job.id }}">
-{% if dead %}<button name="do" value="retry">Retry</button><button class="danger" name="do" value="drop">Drop</button>{% endif %}</form></li>
+{% if *dead %}<button name="do" value="retry">Retry</button><button class="danger" name="do" value="drop">Drop</button>{% endif %}</form></li>
 {% endfor %}</ul>{% endif %}</section>
 {% endfor %}
 "#
@@ -108,7 +108,7 @@ pub(super) async fn post(desk: &Desk, request: &Request<'_>) -> Answer {
             done("/queue", "The job runs as soon as a worker is free.")
         }
         "drop" => {
-            desk.queue.drop(id).await?;
+            Queue::drop(&desk.queue, id).await?;
             done("/queue", "The job is dropped.")
         }
         _ => Err(Trouble::NotFound),

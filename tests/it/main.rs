@@ -24,6 +24,7 @@ mod cli;
 mod crash;
 mod edge;
 mod identity;
+mod pages;
 mod simulation;
 mod store;
 mod store_damage;

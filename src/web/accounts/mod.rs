@@ -38,7 +38,7 @@ both ways, and show as one calendar on all your devices.</p>{% endif %}
 <h3>Calendars</h3>
 <ul class="list">{% for one in account.sources %}<li><div><span class="dot {{ one.class }}"></span> <a href="/accounts/calendar/{{ one.name }}">{{ one.title }}</a>
 {% if one.default %}<span class="tag good">new events go here</span>{% endif %} <span class="tag">{{ one.mirror }}</span>{% if one.busy %} <span class="tag">others see busy only</span>{% endif %}{% if one.missing %} <span class="tag bad">no longer there</span>{% endif %}
-<br><span class="hint">{{ one.count }} events</span></div><a class="button" href="/accounts/calendar/{{ one.name }}">Settings<span hidden> of {{ one.title }}</span></a></li>
+<br><span class="hint">{{ one.count }} events</span></div><a class="button" href="/accounts/calendar/{{ one.name }}" aria-label="Settings of {{ one.title }}">Settings</a></li>
 {% endfor %}</ul>
 </section>
 {% endfor %}

@@ -1,6 +1,8 @@
 //! What a form wants of an event, as edits of its iCalendar text: a new one, one occurrence, this and all later ones, or
 //! all. Only the lines that the form names are touched; everything else of the event stays as its program wrote it.
 
+use std::fmt;
+
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,7 +34,7 @@ impl Scope {
 }
 
 /// What the form says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) title: String,
     pub(super) location: String,
@@ -44,6 +46,12 @@ pub(super) struct Wanted {
     pub(super) end: DateTime,
     /// A rule; empty for none; `None` leaves it.
     pub(super) rule: Option<String>,
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wanted({} octets of title, {} to {})", self.title.len(), self.start, self.end)
+    }
 }
 
 /// Why an edit can't be made, for the person who wants it.
@@ -120,7 +128,7 @@ pub(super) fn all(object: &Object, seen: &Instance, wanted: &Wanted, frame: &Fra
         };
     }
     let Some(moved) = Moved::of(object, master, seen, wanted, frame)? else { return Ok(edit.finish()?) };
-    if moved.days() && wanted.rule.is_none() && has_fixed_days(master) {
+    if moved.to_another_day && wanted.rule.is_none() && has_fixed_days(master) {
         return Err(Impossible::Unclear(
             "Start: this series repeats on fixed days, so moving it to another day needs its repetition chosen anew",
         ));
@@ -309,6 +317,8 @@ struct Moved {
     /// Becomes, or stays, one of whole days; `None` leaves the form.
     form: Option<DateOrTime>,
     sequence: i64,
+    /// A rule may have fixed days.
+    to_another_day: bool,
 }
 
 impl Moved {
@@ -333,18 +343,14 @@ impl Moved {
                 ));
             }
             let form = Some(written(wanted.start, wanted.all_day, frame.zone));
-            return Ok(Some(Self { by: SignedDuration::ZERO, length, form, sequence }));
+            return Ok(Some(Self { by: SignedDuration::ZERO, length, form, sequence, to_another_day: false }));
         }
         // The event keeps its own zone; the way it moves is reckoned there, so that a series keeps its hour all year.
         let zone = if seen.all_day { frame.zone.clone() } else { own_zone(object, member, frame.zone) };
         let there = |local: DateTime| zone.to_civil(frame.zone.to_instant(local));
-        let by = there(wanted.start).duration_since(zone.to_civil(seen.start));
-        Ok(Some(Self { by, length, form: None, sequence }))
-    }
-
-    /// Whether it goes to another day.
-    fn days(&self) -> bool {
-        self.by.as_hours() % 24 == 0 && !self.by.is_zero() || self.by.abs() >= SignedDuration::from_hours(24)
+        let (from, to) = (zone.to_civil(seen.start), there(wanted.start));
+        let to_another_day = from.date() != to.date();
+        Ok(Some(Self { by: to.duration_since(from), length, form: None, sequence, to_another_day }))
     }
 
     fn start(&self, member: &Component) -> Result<DateOrTime, Impossible> {
@@ -411,7 +417,7 @@ mod tests {
     }
 
     fn frame() -> Frame<'static> {
-        Frame { now: "2026-03-01T00:00:00Z".parse().unwrap(), zone: &Zone::UTC, uid: "new" }
+        Frame { now: "2026-03-01T00:00:00Z".parse().unwrap(), zone: Box::leak(Box::new(Zone::UTC)), uid: "new" }
     }
 
     fn all_of(object: &Object) -> Vec<Instance> {

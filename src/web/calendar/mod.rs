@@ -17,7 +17,7 @@ use super::page::{Answer, go, with_type};
 use super::request::{Request, Trouble};
 use super::{Desk, time};
 
-pub(super) use read::{calendars, read, title as event_title};
+pub(super) use read::{calendars, read as happenings, title as event_title};
 
 /// Where a view begins, from its path, or today.
 pub(super) struct Frame {
@@ -106,13 +106,14 @@ impl Bar {
     /// Its HTML. Nothing in it comes from outside.
     pub(super) fn html(&self) -> String {
         let Self { title, view, day, before, after } = self;
-        let links: String = [("year", "Year"), ("month", "Month"), ("week", "Week"), ("agenda", "Agenda")]
+        let links = [("year", "Year"), ("month", "Month"), ("week", "Week"), ("agenda", "Agenda")]
             .iter()
             .map(|(name, word)| {
                 let here = if name == view { " aria-current=\"page\"" } else { "" };
                 format!("<a class=\"button\" href=\"/calendar/{name}/{day}\"{here}>{word}</a> ")
             })
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         format!(
             "<div class=\"bar\"><h1>{title}</h1>\
              <a class=\"button\" href=\"/calendar/{view}/{before}\"><span aria-hidden=\"true\">‹</span> Before</a> \

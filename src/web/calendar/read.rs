@@ -1,5 +1,6 @@
 //! What takes place in a range of days, as pages show it.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::civil::{Date, DateTime};
@@ -23,7 +24,7 @@ pub(in crate::web) struct Calendar {
 }
 
 /// One occurrence.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(in crate::web) struct Happening {
     pub(in crate::web) title: String,
     pub(in crate::web) location: String,
@@ -60,7 +61,8 @@ impl Happening {
     }
 
     /// Its times on a day.
-    pub(in crate::web) fn when(&self, day: Date) -> String {
+    pub(in crate::web) fn when(&self, day: impl Borrow<Date>) -> String {
+        let day = *day.borrow();
         if self.all_day {
             return "all day".to_owned();
         }
@@ -127,7 +129,7 @@ pub(in crate::web) async fn read(
             let calendar = if name.is_unified() { by_name.get(entry.leader()) } else { by_name.get(name) };
             let happened = instances(&object, &range, zone, &mut budget);
             let happened = happened.map_err(|overrun| Trouble::Refused(overrun.to_string()))?;
-            let one = |instance| happening(&object, &instance, zone, (name, &entry, calendar.copied()));
+            let one = |instance| happening(&object, &instance, zone, (name, &*entry, calendar.copied()));
             found.extend(happened.into_iter().filter_map(one));
         }
     }

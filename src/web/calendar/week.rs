@@ -23,7 +23,7 @@ use crate::web::{Desk, time};
 {% endfor %}<span class="corner"></span>
 {% for day in days %}<div class="days">{% for one in day.long %}<a class="chip {{ one.class }}{% if one.off %} off{% endif %}" href="{{ one.href }}"><bdi>{{ one.title }}</bdi></a>{% endfor %}</div>
 {% endfor %}<div class="hours" aria-hidden="true">{% for hour in 0..24 %}<span>{{ hour }}:00</span>{% endfor %}</div>
-{% for day in days %}<div class="day">{% for one in day.short %}<a class="chip {{ one.class }}{% if one.off %} off{% endif %} t{{ start(one.start) }} n{{ length(one) }}" href="{{ one.href }}">{{ one.when(day.date) }} <bdi>{{ one.title }}</bdi></a>
+{% for day in days %}<div class="day">{% for (one, place) in day.short %}<a class="chip {{ one.class }}{% if one.off %} off{% endif %} {{ place }}" href="{{ one.href }}">{{ one.when(day.date) }} <bdi>{{ one.title }}</bdi></a>
 {% endfor %}</div>
 {% endfor %}</div></div>
 "#
@@ -38,17 +38,18 @@ struct Day {
     date: Date,
     class: &'static str,
     long: Vec<Happening>,
-    short: Vec<Happening>,
+    /// Each with the classes that place it.
+    short: Vec<(Happening, String)>,
 }
 
 /// The quarter of an hour in which it begins.
-fn start(at: &DateTime) -> i32 {
+fn start(at: DateTime) -> i32 {
     i32::from(at.hour()) * 4 + i32::from(at.minute()) / 15
 }
 
 /// How many quarters it takes, at least two, so that its title can be read.
 fn length(one: &Happening) -> i32 {
-    let begins = start(&one.start);
+    let begins = start(one.start);
     let ends = i32::from(one.end.hour()) * 4 + (i32::from(one.end.minute()) + 14) / 15;
     let ends = if one.end.date() > one.start.date() { 96 } else { ends };
     (ends - begins).max(2).min(96 - begins).max(1)
@@ -63,7 +64,12 @@ pub(super) async fn get(desk: &Desk, request: &Request<'_>, frame: &Frame) -> An
     let days = (0..7).map(|at| {
         let date = shifted(first, at);
         let here = all.iter().filter(|one| one.is_on(date)).cloned();
-        let (long, short) = here.partition(Happening::is_long);
+        let (long, short): (Vec<_>, Vec<_>) = here.partition(Happening::is_long);
+        let placed = |one: Happening| {
+            let place = format!("t{} n{}", start(one.start), length(&one));
+            (one, place)
+        };
+        let short = short.into_iter().map(placed).collect();
         Day { date, class: if date == frame.today { "now" } else { "" }, long, short }
     });
     let title = format!("{} – {}", first.strftime("%-d %B"), last.strftime("%-d %B %Y"));

@@ -88,7 +88,7 @@ fn row(first: Date, all: &[Happening], today: Date, titles: &mut usize) -> Month
     }
     let days = (0..usize::try_from(last.day()).unwrap_or_default()).map(|at| {
         let day = first.checked_add(jiff::Span::new().days(i64::try_from(at).unwrap_or_default())).unwrap_or(first);
-        cell(day, first, &lanes, &touching, (today, titles))
+        cell(day, first, &lanes, &touching, (today, &mut *titles))
     });
     Month {
         name: first.strftime("%B").to_string(),

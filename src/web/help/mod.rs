@@ -11,7 +11,7 @@ use super::request::{Request, Trouble};
     ext = "html",
     source = r#"
 <h1>Help</h1>
-<ul class="list">{% for (name, title, _) in topics %}<li><a href="/help/{{ name }}">{{ title }}</a></li>{% endfor %}</ul>
+<ul class="list">{% for (name, title, text) in topics %}<li><a href="/help/{{ name }}">{{ title }}</a></li>{% endfor %}</ul>
 "#
 )]
 struct Index {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
+use lineartime::account::{Accounts, Means};
 use lineartime::caldav::{NoVerdicts, Service, Settings, Verdict, Verdicts};
 use lineartime::calendar::plain::Plain;
 use lineartime::calendar::{Calendars, Limits, Mirror, NewSourceCollection, Pending, SourceRef};
@@ -22,8 +23,11 @@ use lineartime::jobs::{Policy, Queue};
 use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
+use lineartime::sync::{Engine, Parts};
+use lineartime::transport::{HttpTransport, PrivateAddresses};
 use lineartime::vault::Secret;
-use lineartime::web::Pages;
+use lineartime::vault::{KeyRing, MasterKey};
+use lineartime::web::{Desk, House, Pages};
 
 mod bad_input;
 mod clients;
@@ -62,12 +66,15 @@ impl Server {
         let ana = UserId::parse("ana").unwrap();
         users.add(&ana, &Secret::new(b"correct horse".as_slice()), true).await.unwrap();
         let plain = Arc::new(Plain::new(store.clone(), shared.clone()));
-        let calendars = Arc::new(Calendars::new(store, queue, shared.clone(), entropy.clone(), Limits::default()));
+        let calendars =
+            Calendars::new(store.clone(), queue.clone(), shared.clone(), entropy.clone(), Limits::default());
+        let calendars = Arc::new(calendars);
+        let desk = desk(store, queue, calendars.clone(), shared.clone(), entropy.clone());
         let parties = Parties {
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
                 .with_plain(plain),
-            web: Pages::new(users.clone(), entropy.clone()),
+            web: Pages::new(users.clone(), entropy.clone()).with_desk(desk),
             users: users.clone(),
             readiness: Arc::new(AlwaysReady),
             metrics: None,
@@ -147,6 +154,52 @@ impl Server {
         let answer = self.ask("PUT", &path, &[("content-type", "text/calendar")], body).await;
         assert!(answer.status.is_success(), "{} {}", answer.status, answer.body);
         answer.header("etag")
+    }
+}
+
+/// What signed-in people use, without any account.
+#[expect(clippy::too_many_arguments, reason = "the parts of a server")]
+fn desk(
+    store: Arc<dyn Store>,
+    queue: Arc<Queue>,
+    calendars: Arc<Calendars>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Desk {
+    let keys = Arc::new(KeyRing::load(&MasterKey::generate(&*entropy)));
+    let transport = Arc::new(HttpTransport::new(PrivateAddresses::default()).unwrap());
+    let means = Means { transport, clock: clock.clone(), entropy: entropy.clone() };
+    let accounts = Arc::new(Accounts::new(store.clone(), keys, calendars.clone(), means));
+    let parts = Parts {
+        store,
+        calendars: calendars.clone(),
+        accounts: accounts.clone(),
+        queue: queue.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let sync = Arc::new(Engine::new(parts, lineartime::sync::Config::default()));
+    let settings = lineartime::web::Settings {
+        public_url: "http://127.0.0.1:8008".to_owned(),
+        google: false,
+        microsoft: false,
+        write_through: std::time::Duration::ZERO,
+        limits: Vec::new(),
+    };
+    Desk { calendars, accounts, sync, queue, clock, entropy, house: Arc::new(Nobody), settings }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait::async_trait]
+impl House for Nobody {
+    async fn remove_user(&self, _: &UserId) -> Result<(), String> {
+        Err("not in this test".to_owned())
+    }
+
+    fn notes(&self) -> Vec<(String, String, String)> {
+        Vec::new()
     }
 }
 

@@ -62,7 +62,7 @@ struct New {
 }
 
 /// The fields as text, so that what was typed can be shown again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Fields {
     pub(super) title: String,
     location: String,
@@ -150,7 +150,7 @@ impl Fields {
         }
         let rule = match self.repeat.as_str() {
             "keep" => None,
-            known => Some(RULES.iter().find(|(name, ..)| *name == known).map_or("", |(.., rule)| rule).to_owned()),
+            known => Some(RULES.iter().find(|(name, ..)| *name == known).map_or("", |(.., rule)| *rule).to_owned()),
         };
         let (title, location) = (self.title.clone(), self.location.clone());
         Ok(Wanted { title, location, description: self.description.clone(), all_day: self.all_day, start, end, rule })
@@ -219,7 +219,7 @@ pub(super) async fn blank(desk: &Desk, request: &Request<'_>) -> Answer {
 
 /// The form again, with what was typed and what is wrong with it.
 pub(super) async fn again(desk: &Desk, request: &Request<'_>, fields: Fields, problem: String) -> Answer {
-    answer(desk, request, &fields, (&problem, StatusCode::UNPROCESSABLE_ENTITY)).await
+    answer(desk, request, &fields, (problem.as_str(), StatusCode::UNPROCESSABLE_ENTITY)).await
 }
 
 async fn answer(desk: &Desk, request: &Request<'_>, fields: &Fields, (problem, status): (&str, StatusCode)) -> Answer {

@@ -5,12 +5,13 @@ mod form;
 use askama::Template;
 use http::StatusCode;
 use jiff::SignedDuration;
+use jiff::civil::Date;
 
 use super::edit::{self, Frame, Scope};
 use super::read::{calendars, event_href, text, title};
 use crate::calendar::{Author, Conditions, Match, Overwrite, PutError, Stored};
 use crate::entropy;
-use crate::ical::{Budget, Instance, Object, TimeRange, Zone, instances};
+use crate::ical::{Budget, DateOrTime, Instance, Object, TimeRange, Zone, instances};
 use crate::id::{CollectionId, CollectionName, Etag, Place, UserId};
 use crate::web::page::{Answer, Page, done, shown};
 use crate::web::request::{Request, Trouble};
@@ -46,7 +47,7 @@ use form::Fields;
 )]
 struct Shown {
     title: String,
-    day: jiff::civil::Date,
+    day: Date,
     when: String,
     repeats: String,
     status: String,
@@ -122,43 +123,21 @@ async fn find(desk: &Desk, request: &Request<'_>, (calendar, name): (&str, &str)
     Ok(Found { place, stored, object, seen, writable, at })
 }
 
-/// The occurrence that a link names, or the first.
+/// The occurrence that a link names, or the first. Endless series are looked at for so long only; one that was moved
+/// further than that from where its rule has it is found by the event's own page.
 fn occurrence(object: &Object, at: &str, zone: &Zone) -> Result<Option<Instance>, Trouble> {
-    let day = at.get(..8).and_then(|day| jiff::civil::Date::strptime("%Y%m%d", day).ok());
-    let range = match day.map(|day| time::begins(day, zone)) {
-        // An occurrence may have been moved far from where its rule has it; then all are looked at.
-        Some(around) if object.members().count() == 1 => {
-            let days = SignedDuration::from_hours(72);
-            TimeRange {
-                start: around.checked_sub(days).unwrap_or(around),
-                end: around.checked_add(days).unwrap_or(around),
-            }
-        }
-        _ => TimeRange::ALL,
-    };
-    // Without a name the first one does, so an endless series is looked at for a few years only.
-    let mut budget = Budget::new(200_000, 20_000);
-    let all = match instances(object, &range, zone, &mut budget) {
-        Ok(all) => all,
-        Err(_) if at.is_empty() => first_ones(object, zone)?,
-        Err(overrun) => return Err(Trouble::Refused(overrun.to_string())),
-    };
-    let is_named = |one: &Instance| one.recurrence_id.as_ref().is_some_and(|id| id.to_string() == at);
-    Ok(all.iter().find(|one| is_named(one)).or_else(|| all.first().filter(|_| at.is_empty())).cloned())
-}
-
-fn first_ones(object: &Object, zone: &Zone) -> Result<Vec<Instance>, Trouble> {
-    let start = object
-        .members()
-        .find_map(|member| member.property("DTSTART").and_then(|line| crate::ical::DateOrTime::parse(line).ok()));
-    let Some(start) = start else { return Ok(Vec::new()) };
-    let around = time::begins(start.civil().date(), zone);
-    let (day, years) = (SignedDuration::from_hours(48), SignedDuration::from_hours(24 * 800));
-    let range = TimeRange {
-        start: around.checked_sub(day).unwrap_or(around),
-        end: around.checked_add(years).unwrap_or(around),
-    };
-    instances(object, &range, zone, &mut Budget::request()).map_err(|overrun| Trouble::Refused(overrun.to_string()))
+    let named = at.get(..8).and_then(|day| Date::strptime("%Y%m%d", day).ok());
+    let starts = object.members().filter_map(|member| member.property("DTSTART"));
+    let first = starts.filter_map(|line| DateOrTime::parse(line).ok()).map(|start| start.civil().date()).min();
+    let Some(around) = named.or(first) else { return Ok(None) };
+    let around = time::begins(around, zone);
+    let far = SignedDuration::from_hours(24 * 800);
+    let range =
+        TimeRange { start: around.checked_sub(far).unwrap_or(around), end: around.checked_add(far).unwrap_or(around) };
+    let all = instances(object, &range, zone, &mut Budget::request());
+    let all = all.map_err(|overrun| Trouble::Refused(overrun.to_string()))?;
+    let is_named = |one: &&Instance| one.recurrence_id.as_ref().is_some_and(|id| id.to_string() == at);
+    Ok(all.iter().find(is_named).or_else(|| all.first().filter(|_| at.is_empty())).cloned())
 }
 
 async fn show(desk: &Desk, request: &Request<'_>, found: &Found, wrong: Option<(Fields, String)>) -> Answer {
@@ -167,7 +146,7 @@ async fn show(desk: &Desk, request: &Request<'_>, found: &Found, wrong: Option<(
     let fields = wrong.as_ref().map_or_else(|| Fields::of(found, member, &zone), |(fields, _)| fields.clone());
     let problem = wrong.map(|(_, problem)| problem).unwrap_or_default();
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let form = form::html(desk, request, &fields, (&problem, Some(found))).await?;
+    let form = form::html(desk, request, &fields, (problem.as_str(), Some(found))).await?;
     let row = desk.calendars.event(user, found.stored.event).await.map_err(Trouble::later)?.ok_or(Trouble::NotFound)?;
     let known = calendars(desk, user).await?;
     let home = |member: &crate::calendar::Member| {
@@ -228,8 +207,8 @@ fn when(seen: &Instance, zone: &Zone) -> String {
 /// The rule by which the event came to be where it is, from the audit log.
 async fn why(desk: &Desk, user: &UserId, found: &Found) -> Result<String, Trouble> {
     let lines = desk.calendars.audit(user, 2000).await.map_err(Trouble::later)?;
-    let own = lines.into_iter().filter(|(_, line)| line.event == found.stored.event);
-    Ok(own.into_iter().find_map(|(_, line)| line.rule).map(|rule| shown(&rule)).unwrap_or_default())
+    let mut own = lines.into_iter().filter(|(_, line)| line.event == found.stored.event);
+    Ok(own.find_map(|(_, line)| line.rule).map(|rule| shown(&rule)).unwrap_or_default())
 }
 
 async fn make(desk: &Desk, request: &Request<'_>) -> Answer {
@@ -348,13 +327,12 @@ async fn delete(desk: &Desk, request: &Request<'_>, found: &Found) -> Answer {
         .object
         .master()
         .and_then(|master| master.property("DTSTART"))
-        .is_some_and(|line| crate::ical::DateOrTime::parse(line).ok() == found.seen.recurrence_id);
+        .is_some_and(|line| DateOrTime::parse(line).ok() == found.seen.recurrence_id);
+    let is_whole = found.at.is_empty() || scope == Scope::All || (scope == Scope::Future && is_first);
     let left = match scope {
-        _ if found.at.is_empty() => None,
-        Scope::All => None,
-        Scope::Future if is_first => None,
+        _ if is_whole => None,
         Scope::This => Some(edit::without_this(&found.object, &found.seen)),
-        Scope::Future => Some(edit::before(&found.object, &found.seen)),
+        Scope::Future | Scope::All => Some(edit::before(&found.object, &found.seen)),
     };
     let pending = match left {
         None => desk.calendars.delete(&found.place, &conditions, &author).await?.pending,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::Gateway;
+use super::{Gateway, desk};
 use crate::api::{self, Api};
 use crate::caldav;
 use crate::calendar::Pending;
@@ -21,7 +21,7 @@ use crate::sync;
 use crate::web;
 
 /// Takes the port; nothing is answered yet.
-pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
+pub(super) async fn bind(gateway: &Arc<Gateway>) -> Result<Server, Failure> {
     let settings = server_config(&gateway.config)?;
     let (clock, entropy) = (gateway.clock.clone(), gateway.entropy.clone());
     let caldav = caldav::Service::new(
@@ -38,10 +38,10 @@ pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
     };
     let parties = Parties {
         caldav,
-        web: web::Pages::new(gateway.users.clone(), entropy.clone()),
         api: api(gateway),
         feeds: Feeds::new(gateway.calendars.clone(), gateway.subscriptions.clone(), clock.clone())
             .with_accounts(gateway.accounts.clone()),
+        web: web::Pages::new(gateway.users.clone(), entropy.clone()).with_desk(desk::desk(gateway)),
         users: gateway.users.clone(),
         readiness: Arc::new(StoreAnswers(gateway.store.clone())),
         metrics: Some(Figures(figures(&clock)?)),

@@ -1,4 +1,4 @@
-//! What is thrown away by age: lines of the change logs, events in the trash, set-up links.
+//! What is thrown away by age: lines of the change logs, events in the trash, set-up links, sessions.
 //!
 //! Small commits with others' between them; a failure is told, and the next round tries again.
 
@@ -26,6 +26,8 @@ pub(crate) struct Swept {
     pub(crate) events: u64,
     /// Set-up links.
     pub(crate) links: u64,
+    /// Sessions of browsers.
+    pub(crate) sessions: u64,
 }
 
 /// A round a day until `stop`.
@@ -53,6 +55,7 @@ pub(crate) async fn sweep(gateway: &Gateway) -> Result<Swept, Failure> {
     let age = SignedDuration::try_from(gateway.config.limits.sync_token_age).unwrap_or(SignedDuration::MAX);
     let (changes, trash) = (before(now, age), before(now, TRASH));
     let mut swept = Swept { links: gateway.users.forget_expired_links().await?, ..Swept::default() };
+    swept.sessions = gateway.users.forget_ended_sessions().await?;
     for user in gateway.users.list().await? {
         swept.changes += compact(gateway, &user.id, changes).await?;
         swept.events += gateway.calendars.purge(&user.id, trash).await? as u64;
@@ -114,7 +117,7 @@ mod tests {
         gateway.calendars.delete(&place("gone.ics"), &Conditions::NONE, &author).await.unwrap();
         assert_eq!(sweep(&gateway).await.unwrap(), Swept::default());
         clock.advance(Duration::from_hours(31 * 24));
-        assert_eq!(sweep(&gateway).await.unwrap(), Swept { events: 1, links: 1, changes: 0 });
+        assert_eq!(sweep(&gateway).await.unwrap(), Swept { events: 1, links: 1, ..Swept::default() });
         clock.advance(Duration::from_hours(10 * 24));
         let swept = sweep(&gateway).await.unwrap();
         assert!(swept.changes >= 3 && swept.events == 0, "{swept:?}");

@@ -1,6 +1,7 @@
 //! The wiring: a configuration becomes running parts, and stops again. The one place that knows everyone.
 
 mod alerts;
+mod desk;
 mod edge;
 pub(crate) mod housekeeping;
 pub(crate) mod keys;

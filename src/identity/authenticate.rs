@@ -9,6 +9,7 @@ use quick_cache::sync::Cache;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::SessionId;
 use super::app_password::{self, AppPasswordId};
 use super::user::{Row, USERS, Users};
 use crate::entropy::Entropy;
@@ -34,6 +35,8 @@ pub enum Via {
     Password,
     /// A device's password.
     AppPassword(AppPasswordId),
+    /// A browser that somebody signed in with.
+    Session(SessionId),
 }
 
 /// Why nobody came in.

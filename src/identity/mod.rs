@@ -12,12 +12,14 @@ mod app_password;
 mod authenticate;
 pub mod basic;
 pub mod password;
+mod session;
 mod setup;
 mod throttle;
 mod user;
 
 pub use app_password::{AppPassword, AppPasswordId};
 pub use authenticate::{AuthError, Via, Who};
+pub use session::{LONGEST as LONGEST_SESSION, Session, SessionId};
 pub use setup::{RedeemError, SetupLink};
 pub use user::{User, UserError, Users};
 

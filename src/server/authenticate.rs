@@ -1,15 +1,17 @@
-//! Who sent a request: HTTP Basic (RFC 7617) against `identity`, and only where nobody listens in.
+//! Who sent a request: HTTP Basic (RFC 7617) or the session cookie of the pages against `identity`, and only where
+//! nobody listens in.
 //!
 //! A password that came in the clear over a network is not even looked at: it is answered with 403 and words, so that
 //! the mistake is seen at set-up and not after months.
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
 
 use super::peer::Origin;
 use crate::identity::{AuthError, Users, Who, basic};
+use crate::web::{is_from_here, session_token};
 
 /// Why nobody is signed in.
 #[derive(Debug)]
@@ -48,4 +50,43 @@ pub(super) async fn sign_in(
             SignIn::Store
         }
     })
+}
+
+/// Whose session the request brings, for the pages.
+pub(super) async fn session(
+    users: &Users,
+    headers: &HeaderMap,
+    origin: &Origin,
+    plain_is_fine: bool,
+) -> Result<Who, SignIn> {
+    if !origin.private && !plain_is_fine {
+        return Err(SignIn::Overheard);
+    }
+    let token = session_token(headers).ok_or(SignIn::Needed)?;
+    match users.session(&token).await {
+        Ok(who) => who.ok_or(SignIn::Needed),
+        Err(error) => {
+            tracing::error!(%error, "the sessions can't be read");
+            Err(SignIn::Store)
+        }
+    }
+}
+
+/// Who this request is from, by Basic if it says so, else by its session: for what programs and pages use alike. A request
+/// by session that changes something must come from a page of ours.
+pub(super) async fn who(
+    users: &Users,
+    method: &Method,
+    headers: &HeaderMap,
+    origin: &Origin,
+    plain_is_fine: bool,
+) -> Result<Who, SignIn> {
+    if headers.contains_key(AUTHORIZATION) || session_token(headers).is_none() {
+        return sign_in(users, headers, origin, plain_is_fine).await;
+    }
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !reads && !is_from_here(headers) {
+        return Err(SignIn::Needed);
+    }
+    session(users, headers, origin, plain_is_fine).await
 }

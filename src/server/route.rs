@@ -6,6 +6,7 @@ use http::{Method, Uri};
 
 use crate::caldav::path::{BadPath, Path, segments};
 use crate::feed::Format;
+use crate::web::Pages;
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +19,12 @@ pub(super) enum Route {
     Compliance,
     /// `/dav/...`; `None` where no resource can stand.
     Dav(Option<Path>),
-    /// `/setup/{token}`: the first administrator.
-    Setup(String),
     /// `/api/v1/...`: the segments behind that.
     Api(Vec<String>),
     /// `/feeds/{token}.ics` and `.json`.
     Feed(String, Format),
+    /// Any other page, by the segments of its path.
+    Page(Vec<String>),
     /// `/healthz`: the process answers.
     Health,
     /// `/readyz`: and can work.
@@ -49,7 +50,6 @@ impl Route {
             [".well-known", "caldav"] => Self::WellKnown,
             ["dav", "compliance"] => Self::Compliance,
             ["dav", ..] => Self::Dav(Path::from_segments(segments.get(1..).unwrap_or_default())),
-            ["setup", token] => Self::Setup((*token).to_owned()),
             ["api", "v1", ..] => Self::Api(segments.get(2..).unwrap_or_default().to_vec()),
             ["feeds", name] => match name.rsplit_once('.') {
                 Some((token, "ics")) => Self::Feed(token.to_owned(), Format::Ics),
@@ -59,6 +59,7 @@ impl Route {
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
+            _ if Pages::owns(&segments) => Self::Page(segments),
             _ => Self::Nowhere,
         })
     }
@@ -66,7 +67,7 @@ impl Route {
     /// Its word in logs and metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {
-            Self::Front | Self::Setup(_) => "web",
+            Self::Front | Self::Page(_) => "web",
             Self::WellKnown => "well-known",
             Self::Dav(_) | Self::Compliance => "dav",
             Self::Api(_) => "api",
@@ -82,8 +83,8 @@ impl Route {
             Self::Dav(path) => Some(path.as_ref().map_or(DAV_ANY, dav_allow)),
             Self::Front => Some("OPTIONS, GET, HEAD, PROPFIND, REPORT"),
             Self::Compliance | Self::Feed(..) | Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
-            Self::Setup(_) => Some("GET, HEAD, POST"),
             Self::Api(_) => Some("OPTIONS, GET, HEAD, POST, PATCH, DELETE"),
+            Self::Page(_) => Some("GET, HEAD, POST"),
             Self::WellKnown | Self::Nowhere => None,
         }
     }
@@ -133,12 +134,12 @@ mod tests {
             ("PROPFIND", "/dav", Route::Dav(Some(Path::Root))),
             ("GET", "/dav/compliance", Route::Compliance),
             ("PROPFIND", "/dav/nothing/here", Route::Dav(None)),
-            ("GET", "/setup/abc", Route::Setup("abc".into())),
             ("GET", "/feeds/abc.ics", Route::Feed("abc".into(), Format::Ics)),
             ("GET", "/feeds/abc.json", Route::Feed("abc".into(), Format::Json)),
             ("GET", "/feeds/abc", Route::Nowhere),
             ("GET", "/api/v1/events/a_b", Route::Api(vec!["events".into(), "a_b".into()])),
             ("POST", "/api/webhooks/other", Route::Nowhere),
+            ("GET", "/setup/abc", Route::Page(vec!["setup".into(), "abc".into()])),
             ("GET", "/healthz", Route::Health),
             ("GET", "/readyz", Route::Ready),
             ("GET", "/metrics", Route::Metrics),

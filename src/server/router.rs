@@ -4,6 +4,7 @@
 //! what needs no name, no body is read for nobody, and a body is bounded before it is read. One line of log a request,
 //! without bodies, addresses or tokens. A defect in one request is a 500 and ends nothing else.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,12 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt as _, Collected, Full};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tracing::field::Empty;
 
-use super::authenticate::{SignIn, sign_in};
+use super::authenticate::{SignIn, session, sign_in};
 use super::config::Config;
 use super::limit::{Tracked, drain, read_body, within};
 use super::peer::{Origin, Peer};
@@ -172,8 +174,8 @@ impl Router {
                 drain(&parts.headers, body, &*self.clock).await;
                 Ok(self.feed(origin, parts, &token, format).await)
             }
-            Route::Front => Ok(self.parties.web.front().await.map(whole)),
-            Route::Setup(token) => self.setup(origin, parts, body, &token).await,
+            Route::Front => self.page(origin, parts, body, &[]).await,
+            Route::Page(path) => self.page(origin, parts, body, &path).await,
             Route::Nowhere => {
                 drain(&parts.headers, body, &*self.clock).await;
                 Err(Problem::NotFound)
@@ -237,20 +239,35 @@ impl Router {
         }
     }
 
-    async fn setup<B>(&self, origin: Origin, parts: &Parts, body: B, token: &str) -> Result<Response<Body>, Problem>
+    async fn page<B>(&self, origin: Origin, parts: &Parts, body: B, path: &[String]) -> Result<Response<Body>, Problem>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
     {
-        if !origin.private && !self.config.allow_plain_passwords {
+        let plain_is_fine = self.config.allow_plain_passwords;
+        let is_secret = !matches!(path.first().map(String::as_str), None | Some("assets" | "help"));
+        if is_secret && !origin.private && !plain_is_fine {
             return Err(Problem::SignIn(super::authenticate::SignIn::Overheard));
         }
-        let web = &self.parties.web;
-        if parts.method != Method::POST {
-            return Ok(web.setup_form(token).await.map(whole));
+        let who = match session(&self.parties.users, &parts.headers, &origin, plain_is_fine).await {
+            Err(super::authenticate::SignIn::Store) => return Err(super::authenticate::SignIn::Store.into()),
+            known => known.ok(),
+        };
+        if let Some(who) = &who {
+            tracing::Span::current().record("user", who.user.as_str());
         }
         let (max, idle) = (self.config.max_form_body, self.config.body_idle_timeout);
-        let form = read_body(&parts.headers, body, max, idle, &*self.clock).await?;
-        Ok(web.setup(token, &form).await.map(whole))
+        let body = read_body(&parts.headers, body, max, idle, &*self.clock).await?;
+        let request = web::Request {
+            method: &parts.method,
+            path,
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+            body,
+            address: origin.address,
+            https: origin.https,
+            who,
+        };
+        Ok(self.parties.web.answer(&request, self).await.map(whole))
     }
 
     async fn api<B>(&self, origin: Origin, parts: &Parts, body: B, path: &[String]) -> Result<Response<Body>, Problem>
@@ -347,6 +364,22 @@ fn api_refusal(why: &SignIn, headers: &HeaderMap) -> api::Problem {
     }
 }
 
+/// The self-test of the pages asks as any client does, from this machine.
+#[async_trait::async_trait]
+impl web::Inside for Router {
+    async fn ask(&self, asked: web::Asked) -> web::Told {
+        let web::Asked { mut head, body } = asked;
+        head.version = Version::HTTP_11;
+        let request = Request::from_parts(head, Full::new(body));
+        let peer = Peer { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: true };
+        // Boxed: an answer may ask again, and a future can't hold itself.
+        let response = Box::pin(self.answer(peer, request)).await;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+        web::Told { status: head.status, headers: head.headers, body }
+    }
+}
+
 /// One Host field (RFC 9112 3.2), whatever it names: the gateway may be reached by many names.
 fn check_host(parts: &Parts) -> Result<(), Problem> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
@@ -380,7 +413,7 @@ fn set_connection(parts: &Parts, headers: &mut HeaderMap, read_whole: bool) {
 
 fn visitor(who: Who) -> Visitor {
     let device = match who.via {
-        Via::Password => None,
+        Via::Password | Via::Session(_) => None,
         Via::AppPassword(id) => Some(id.to_string()),
     };
     Visitor { user: who.user, device }

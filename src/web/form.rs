@@ -1,32 +1,48 @@
-//! A submitted form: `application/x-www-form-urlencoded`, each field once.
+//! A submitted form, or a query: `application/x-www-form-urlencoded`, in order.
+
+use std::fmt;
 
 use crate::vault::Secret;
 
-/// What the set-up form sends.
-pub(super) struct SetupForm {
-    pub(super) user: String,
-    pub(super) password: Secret,
-    pub(super) again: Secret,
+/// What came, decoded.
+#[derive(Clone, Default)]
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads it. Anything can be read; what is missing is empty.
+    pub(super) fn parse(body: &[u8]) -> Self {
+        Self(url::form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+    }
+
+    /// A field as it was typed; empty if it is missing.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// A field without the space around it.
+    pub(super) fn word(&self, name: &str) -> &str {
+        self.get(name).trim()
+    }
+
+    /// A password: kept from logs from here on.
+    pub(super) fn secret(&self, name: &str) -> Secret {
+        Secret::new(self.get(name).as_bytes())
+    }
+
+    /// Whether a box is ticked, or a button of this name was pressed.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// Whether a field came more than once.
+    pub(super) fn repeats(&self, name: &str) -> bool {
+        self.0.iter().filter(|(known, _)| known == name).count() > 1
+    }
 }
 
-impl SetupForm {
-    /// Reads it; a missing field is empty, a repeated one refuses the form.
-    pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let mut form = Self { user: String::new(), password: Secret::new([]), again: Secret::new([]) };
-        let mut seen = Vec::new();
-        for (name, value) in url::form_urlencoded::parse(body) {
-            match name.as_ref() {
-                "user" => form.user = value.into_owned(),
-                "password" => form.password = Secret::new(value.into_owned().into_bytes()),
-                "again" => form.again = Secret::new(value.into_owned().into_bytes()),
-                _ => continue,
-            }
-            if seen.contains(&name) {
-                return None;
-            }
-            seen.push(name);
-        }
-        Some(form)
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Form({} fields)", self.0.len())
     }
 }
 
@@ -35,10 +51,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_decoded_and_come_once() {
-        let form = SetupForm::parse(b"user=ana&password=a%26b+c%C3%A9&again=x&other=1").unwrap();
-        assert_eq!((form.user.as_str(), form.password.expose_str()), ("ana", Some("a&b cé")));
-        assert!(SetupForm::parse(b"user=ana&user=bob").is_none());
-        assert!(SetupForm::parse(b"").unwrap().password.is_empty());
+    fn fields_are_decoded_and_repeats_are_seen() {
+        let form = Form::parse(b"user=+ana&password=a%26b+c%C3%A9&x=1&x=2");
+        assert_eq!((form.word("user"), form.secret("password").expose_str()), ("ana", Some("a&b cé")));
+        assert!(form.repeats("x") && !form.repeats("user") && form.has("x") && form.get("none").is_empty());
     }
 }

@@ -27,6 +27,7 @@ mod edge;
 mod feeds;
 mod identity;
 mod scale;
+mod pages;
 mod simulation;
 mod store;
 mod store_damage;

@@ -17,7 +17,7 @@ async fn answers_carry_the_safe_header_fields() {
     server.raw("GET", "/healthz", &[], "").await.is(200);
     server.raw("GET", "/readyz", &[], "").await.is(200);
     server.raw("GET", "/metrics", &[], "").await.is(404);
-    server.raw("GET", "/", &[], "").await.is(200).has("/dav/").lacks("<script");
+    server.raw("GET", "/", &[], "").await.is(200).has("/dav/").lacks("<script>").lacks("style=");
 }
 
 #[tokio::test]

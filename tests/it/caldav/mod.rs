@@ -26,10 +26,11 @@ use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
 use lineartime::subscription::Subscriptions;
-use lineartime::sync;
+use lineartime::sync::{self, Engine, Parts};
 use lineartime::transport::fake::FakeTransport;
+use lineartime::transport::{HttpTransport, PrivateAddresses};
 use lineartime::vault::{KeyRing, MasterKey, Secret};
-use lineartime::web::Pages;
+use lineartime::web::{Desk, House, Pages};
 use tokio_util::sync::CancellationToken;
 
 mod bad_input;
@@ -72,7 +73,7 @@ impl Server {
         let plain = Arc::new(Plain::new(store.clone(), shared.clone()));
         let feed_store = store.clone();
         let calendars =
-            Arc::new(Calendars::new(store, queue.clone(), shared.clone(), entropy.clone(), Limits::default()));
+            Arc::new(Calendars::new(store.clone(), queue.clone(), shared.clone(), entropy.clone(), Limits::default()));
         let subscriptions = Arc::new(Subscriptions::new(feed_store.clone(), shared.clone(), entropy.clone()));
         let keys = Arc::new(KeyRing::load(&MasterKey::generate(entropy.as_ref())));
         let means =
@@ -90,7 +91,7 @@ impl Server {
             calendars: calendars.clone(),
             accounts,
             sync: Arc::new(sync::Engine::new(engine, sync::Config::default())),
-            queue,
+            queue: queue.clone(),
             users: users.clone(),
             subscriptions: subscriptions.clone(),
             clock: shared.clone(),
@@ -102,13 +103,14 @@ impl Server {
             origins: vec!["https://page.example.org".to_owned()],
         };
         let api = Api::new(parts, api_settings, CancellationToken::new());
+        let desk = desk(store, queue, calendars.clone(), shared.clone(), entropy.clone());
         let parties = Parties {
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
                 .with_plain(plain),
-            web: Pages::new(users.clone(), entropy.clone()),
             api,
             feeds: Feeds::new(calendars.clone(), subscriptions.clone(), shared.clone()),
+            web: Pages::new(users.clone(), entropy.clone()).with_desk(desk),
             users: users.clone(),
             readiness: Arc::new(AlwaysReady),
             metrics: None,
@@ -211,6 +213,52 @@ impl Server {
         let answer = self.ask("PUT", &path, &[("content-type", "text/calendar")], body).await;
         assert!(answer.status.is_success(), "{} {}", answer.status, answer.body);
         answer.header("etag")
+    }
+}
+
+/// What signed-in people use, without any account.
+#[expect(clippy::too_many_arguments, reason = "the parts of a server")]
+fn desk(
+    store: Arc<dyn Store>,
+    queue: Arc<Queue>,
+    calendars: Arc<Calendars>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Desk {
+    let keys = Arc::new(KeyRing::load(&MasterKey::generate(&*entropy)));
+    let transport = Arc::new(HttpTransport::new(PrivateAddresses::default()).unwrap());
+    let means = Means { transport, clock: clock.clone(), entropy: entropy.clone() };
+    let accounts = Arc::new(Accounts::new(store.clone(), keys, calendars.clone(), means));
+    let parts = Parts {
+        store,
+        calendars: calendars.clone(),
+        accounts: accounts.clone(),
+        queue: queue.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let sync = Arc::new(Engine::new(parts, lineartime::sync::Config::default()));
+    let settings = lineartime::web::Settings {
+        public_url: "http://127.0.0.1:8008".to_owned(),
+        google: false,
+        microsoft: false,
+        write_through: std::time::Duration::ZERO,
+        limits: Vec::new(),
+    };
+    Desk { calendars, accounts, sync, queue, clock, entropy, house: Arc::new(Nobody), settings }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait::async_trait]
+impl House for Nobody {
+    async fn remove_user(&self, _: &UserId) -> Result<(), String> {
+        Err("not in this test".to_owned())
+    }
+
+    fn notes(&self) -> Vec<(String, String, String)> {
+        Vec::new()
     }
 }
 

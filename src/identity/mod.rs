@@ -12,12 +12,14 @@ mod app_password;
 mod authenticate;
 pub mod basic;
 pub mod password;
+mod scope;
 mod setup;
 mod throttle;
 mod user;
 
 pub use app_password::{AppPassword, AppPasswordId};
 pub use authenticate::{AuthError, Via, Who};
+pub use scope::Scope;
 pub use setup::{RedeemError, SetupLink};
 pub use user::{User, UserError, Users};
 

@@ -9,6 +9,7 @@
 //! Never here: HTTP, XML, what a provider's answers look like.
 
 mod attempts;
+pub mod check;
 mod confirmed;
 pub mod decide;
 mod guard;

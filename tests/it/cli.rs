@@ -208,7 +208,7 @@ fn a_damaged_store_is_named_and_what_is_left_of_it_can_be_kept() {
 }
 
 #[test]
-fn the_master_key_is_replaced_live_and_after_a_cut() {
+fn kek_rotated_half_way() {
     let home = Home::new();
     home.ok(&["user", "add", "ana", "--password-stdin"]);
     let key = home.data().join("master.key");

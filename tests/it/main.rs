@@ -19,11 +19,16 @@
 )]
 
 mod architecture;
+mod attacks;
 mod caldav;
 mod cli;
+mod corpus;
 mod crash;
 mod edge;
 mod identity;
+mod isolation;
+mod longevity;
+mod promises;
 mod simulation;
 mod store;
 mod store_damage;

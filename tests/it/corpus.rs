@@ -6,6 +6,7 @@ use std::path::Path;
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(
     dead_code,
+    unreachable_pub,
     unused_must_use,
     clippy::all,
     clippy::pedantic,

@@ -24,7 +24,7 @@ pub(crate) const KEY_FILE: &str = "master.key";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Canary {
-    sealed: Sealed,
+    pub(super) sealed: Sealed,
 }
 
 impl Record for Canary {

@@ -5,9 +5,12 @@ mod desk;
 mod edge;
 pub(crate) mod housekeeping;
 pub(crate) mod keys;
+mod process;
 mod serve;
 mod services;
 pub(crate) mod socket;
+mod version;
+mod vitals;
 
 use std::fs;
 use std::io;
@@ -75,6 +78,7 @@ impl Gateway {
         entropy: Arc<dyn Entropy>,
         store: Arc<dyn Store>,
     ) -> Result<Self, Failure> {
+        version::settle(&config, &*store, &*clock).await?;
         let keys = Arc::new(keys::open(&config, &*store, &*entropy).await?);
         let users = Users::new(store.clone(), clock.clone(), entropy.clone(), identity_config(&config));
         let queue = Queue::new(store.clone(), clock.clone(), entropy.clone(), policy(&config));
@@ -133,10 +137,19 @@ pub(crate) async fn open_store(
         let (path, reason) = (path.clone(), error.to_string());
         Failure::from(OpenError::Unwritable { path, reason })
     })?;
-    let settings = store_settings(config);
+    let (settings, keeps) = (store_settings(config), !matches!(config.storage.engine, Engine::Memory));
     let (clock, entropy) = (clock.clone(), entropy.clone());
-    let opened = tokio::task::spawn_blocking(move || store::open(&settings, &*clock, &*entropy)).await;
-    Ok(opened.map_err(|_| Failure("the store could not be opened: its engine gave up".to_owned()))??)
+    let opened = tokio::task::spawn_blocking(move || {
+        if keeps && store::reserve::give_back(&settings.path) {
+            tracing::error!("the disk is full; the server starts with what it kept in reserve, and refuses writes");
+        }
+        let store = store::open(&settings, &*clock, &*entropy)?;
+        if keeps && let Err(error) = store::reserve::take(&settings.path) {
+            tracing::warn!(%error, "no room could be reserved for a start on a full disk");
+        }
+        Ok::<_, OpenError>(store)
+    });
+    Ok(opened.await.map_err(|_| Failure("the store could not be opened: its engine gave up".to_owned()))??)
 }
 
 /// Which store, and where.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::socket::AdminSocket;
-use super::{Gateway, alerts, edge, housekeeping, socket_path};
+use super::{Gateway, alerts, edge, housekeeping, process, socket_path, vitals};
 use crate::cli::admin::Failure;
 use crate::config::{Config, LogFormat};
 use crate::telemetry;
@@ -25,6 +25,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Failure> {
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::init(format, &config.log.level)?;
+    process::prepare(config.server.max_connections);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let gateway = Arc::new(Gateway::open(config).await?);
@@ -60,6 +61,7 @@ struct Running {
     admin: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
     alerts: JoinHandle<()>,
+    vitals: JoinHandle<()>,
 }
 
 async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
@@ -81,9 +83,11 @@ async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
     let housekeeping = tokio::spawn(async move { housekeeping::keep(&keeper, till).await });
     let (teller, till) = (Arc::clone(gateway), stopped.clone());
     let alerts = tokio::spawn(async move { alerts::keep(&teller, till).await });
+    let (watcher, till) = (Arc::clone(gateway), stopped.clone());
+    let vitals = tokio::spawn(async move { vitals::watch(&watcher, till).await });
     let edge = tokio::spawn(server.serve(until(stopped)));
     tracing::info!(%address, public_url = %gateway.config.server.public_url, "serving");
-    Ok(Running { stop, edge, sync, admin, housekeeping, alerts })
+    Ok(Running { stop, edge, sync, admin, housekeeping, alerts, vitals })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -97,13 +101,16 @@ impl Running {
         gateway.stopping.cancel();
         let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
         let (housekeeping, alerts) = (self.housekeeping.abort_handle(), self.alerts.abort_handle());
-        let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping, self.alerts) };
+        let vitals = self.vitals.abort_handle();
+        let all = async {
+            tokio::join!(self.edge, self.sync, self.admin, self.housekeeping, self.alerts, self.vitals)
+        };
         tokio::select! {
             _ = all => {}
             () = gateway.clock.sleep(gateway.config.server.shutdown_grace.min(LONGEST_GRACE)) => {
                 // Their leases end with the process, and the next start takes them over.
                 tracing::info!("some work did not end in time; it is done again at the next start");
-                for one in [edge, sync, admin, housekeeping, alerts] {
+                for one in [edge, sync, admin, housekeeping, alerts, vitals] {
                     one.abort();
                 }
             }

@@ -21,6 +21,9 @@ impl Service {
             return Err(Failure::Forbidden("Whole calendars can't be copied or moved."));
         };
         let to = destination(request)?;
+        if !self.sees(&Path::Object(to.clone())) {
+            return Err(Failure::Conflict(NOWHERE));
+        }
         let overwrite = match dav::Overwrite::read(request.headers)? {
             dav::Overwrite::Allowed => Overwrite::Allowed,
             dav::Overwrite::Forbidden => Overwrite::Forbidden,
@@ -49,7 +52,7 @@ fn destination(request: &Request<'_>) -> Result<Place, Failure> {
         Some(Path::Calendar(id)) if id.user == request.visitor.user => {
             Err(Failure::Forbidden("A calendar can't be replaced by an object."))
         }
-        _ => Err(Failure::Conflict("There is no calendar at the destination.")),
+        _ => Err(Failure::Conflict(NOWHERE)),
     }
 }
 
@@ -61,3 +64,5 @@ pub(super) fn same_host(own: &str, other: &str) -> bool {
     };
     bare(own) == bare(other)
 }
+
+const NOWHERE: &str = "There is no calendar at the destination.";

@@ -27,6 +27,7 @@ mod put;
 mod report;
 mod resource;
 mod schedule;
+mod scope;
 mod setting;
 mod verdict;
 
@@ -40,7 +41,7 @@ use crate::calendar::plain::Plain;
 use crate::calendar::{Author, Calendars};
 use crate::clock::Clock;
 use crate::id::UserId;
-use crate::identity::Users;
+use crate::identity::{Scope, Users};
 
 use body::Body;
 pub use failure::Failure;
@@ -58,6 +59,8 @@ pub struct Visitor {
     pub user: UserId,
     /// The app password they came with.
     pub device: Option<String>,
+    /// What it is good for.
+    pub scope: Scope,
 }
 
 /// A request for the DAV tree, its body read whole and within bounds.
@@ -113,6 +116,8 @@ pub struct Service {
     settings: Arc<Settings>,
     plain: Option<Arc<Plain>>,
     users: Option<Arc<Users>>,
+    /// What the visitor of this request may see and do.
+    scope: Scope,
 }
 
 impl Service {
@@ -123,7 +128,7 @@ impl Service {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        Self { calendars, verdicts, clock, settings: Arc::new(settings), plain: None, users: None }
+        Self { calendars, verdicts, clock, settings: Arc::new(settings), plain: None, users: None, scope: Scope::ALL }
     }
 
     /// The same, with scheduling between these users.
@@ -143,6 +148,14 @@ impl Service {
         if request.path.user().is_some_and(|owner| *owner != request.visitor.user) {
             return Err(Failure::NotFound);
         }
+        if let Some(limited) = self.limited(&request.visitor.scope) {
+            limited.admit(&request)?;
+            return Box::pin(limited.dispatch(request)).await;
+        }
+        self.dispatch(request).await
+    }
+
+    async fn dispatch(&self, request: Request<'_>) -> Result<Response<Body>, Failure> {
         // Boxed one by one: as parts of one future each would make room for the largest, and that be copied with every
         // request, whatever it asks.
         if let Path::Plain(user, path) = &request.path {

@@ -78,6 +78,8 @@ pub struct Facts {
     pub addresses: Vec<String>,
     /// What an object may be.
     pub limits: ical::Limits,
+    /// Whether the visitor may change nothing.
+    pub read_only: bool,
 }
 
 impl Subject {
@@ -137,11 +139,19 @@ impl Service {
     pub(super) fn facts(&self, user: &UserId) -> Facts {
         let name = user.as_str();
         let mail = if name.contains('@') { name.to_owned() } else { format!("{name}@{}", self.settings.mail_domain) };
-        Facts { user: user.clone(), addresses: vec![format!("mailto:{mail}")], limits: self.calendars.limits().object }
+        Facts {
+            user: user.clone(),
+            addresses: vec![format!("mailto:{mail}")],
+            limits: self.calendars.limits().object,
+            read_only: self.scope.read_only,
+        }
     }
 
     /// The resource at `path`, with its dead properties.
     pub(super) async fn subject(&self, path: &Path) -> Result<Subject, Failure> {
+        if !self.sees(path) {
+            return Err(Failure::NotFound);
+        }
         let resource = match path {
             Path::Message(user, name) => {
                 let message = self.calendars.inbox_message(user, name).await.map_err(Failure::store)?;
@@ -186,6 +196,7 @@ impl Service {
         // The unified calendar comes first: some programs take the first they see for the default.
         rows.sort_by_key(|row| (!row.id.name.is_unified(), row.id.name.clone()));
         members.extend(rows.into_iter().map(|row| Path::Calendar(row.id)));
+        members.retain(|member| self.sees(member));
         Ok(members)
     }
 

@@ -1,6 +1,6 @@
 //! Do the rows of a user agree with one another? For tests, and for `doctor`. Reads everything, writes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::calendar::record::{
     CHANGES, COLLECTIONS, Change, ENTRIES, EVENTS, EntryRow, EtagOctets, EventRow, INTENTS, REVISIONS, UIDS, counter,
@@ -31,6 +31,12 @@ pub async fn consistent(store: &dyn Store, user: &UserId) -> Result<Vec<String>,
         check.collection(&CollectionId::new(user, name)).await?;
     }
     Ok(check.wrong)
+}
+
+/// All events that a user has, deleted ones that can be brought back among them.
+pub async fn events(store: &dyn Store, user: &UserId) -> Result<BTreeSet<EventId>, StoreError> {
+    let rows = EVENTS.scan(store, EVENTS.range(user), usize::MAX).await?;
+    Ok(rows.into_iter().map(|((_, event), _)| event).collect())
 }
 
 struct Check<'a> {

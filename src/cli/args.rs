@@ -196,6 +196,12 @@ pub(super) enum AppPassword {
         /// What to call the device.
         #[arg(long)]
         label: String,
+        /// It may change nothing.
+        #[arg(long)]
+        read_only: bool,
+        /// It is good for this calendar alone, the last part of the calendar's address: `unified`, a source id.
+        #[arg(long, value_name = "NAME")]
+        collection: Option<String>,
     },
     /// List them; the passwords themselves are not kept.
     List { user: String },

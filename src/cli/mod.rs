@@ -200,7 +200,9 @@ fn route_request(route: Route) -> Request {
 fn request(command: Command) -> Result<Request, Failure> {
     Ok(match command {
         Command::User(user) => user_request(user)?,
-        Command::AppPassword(AppPassword::Add { user, label }) => Request::AppPasswordAdd { user, label },
+        Command::AppPassword(AppPassword::Add { user, label, read_only, collection }) => {
+            Request::AppPasswordAdd { user, label, read_only, collection }
+        }
         Command::AppPassword(AppPassword::List { user }) => Request::AppPasswordList { user },
         Command::AppPassword(AppPassword::Revoke { user, id }) => Request::AppPasswordRevoke { user, id },
         Command::Account(account) => account_request(account)?,

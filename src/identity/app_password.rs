@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::Scope;
 use super::user::{USERS, UserError, Users, commit};
 use crate::entropy;
 use crate::id::UserId;
@@ -36,6 +37,8 @@ pub struct AppPassword {
     pub created: Timestamp,
     /// When it was last used, to the hour.
     pub last_used: Option<Timestamp>,
+    /// What it is good for.
+    pub scope: Scope,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -44,10 +47,28 @@ struct Row {
     hash: [u8; 32],
     created: Timestamp,
     last_used: Option<Timestamp>,
+    scope: Scope,
+}
+
+/// Before there were scopes.
+#[derive(Deserialize)]
+struct Row1 {
+    label: String,
+    hash: [u8; 32],
+    created: Timestamp,
+    last_used: Option<Timestamp>,
 }
 
 impl Record for Row {
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
+
+    fn upgrade(format: u8, body: &[u8]) -> Option<Self> {
+        if format != 1 {
+            return None;
+        }
+        let Row1 { label, hash, created, last_used } = postcard::from_bytes(body).ok()?;
+        Some(Self { label, hash, created, last_used, scope: Scope::ALL })
+    }
 }
 
 const APP_PASSWORDS: Table<(UserId, String), Row> = Table::new(tables::APP_PASSWORD);
@@ -56,15 +77,27 @@ const MANY: usize = 1000;
 const MAX_LABEL: usize = 100;
 
 impl Users {
-    /// Makes an app password. The secret is not kept; this is the only time that it can be seen.
+    /// Makes an app password that is good for everything. The secret is not kept; this is the only time that it can be
+    /// seen.
     pub async fn app_password_add(&self, user: &UserId, label: &str) -> Result<(AppPasswordId, Secret), UserError> {
+        self.app_password_add_within(user, label, Scope::ALL).await
+    }
+
+    /// Makes an app password that is good for `scope`.
+    pub async fn app_password_add_within(
+        &self,
+        user: &UserId,
+        label: &str,
+        scope: Scope,
+    ) -> Result<(AppPasswordId, Secret), UserError> {
         let label = label.trim();
         if label.is_empty() || label.len() > MAX_LABEL || label.chars().any(char::is_control) {
             return Err(UserError::BadLabel);
         }
         let id = entropy::token(&*self.entropy, 5);
         let secret = Secret::from(format!("{PREFIX}{id}-{}", entropy::token(&*self.entropy, 16)));
-        let row = Row { label: label.to_owned(), hash: hash(&secret), created: self.clock.now(), last_used: None };
+        let row =
+            Row { label: label.to_owned(), hash: hash(&secret), created: self.clock.now(), last_used: None, scope };
         let mut batch = Batch::new();
         let key = (user.clone(), id.clone());
         USERS.expect_present(&mut batch, user);
@@ -85,6 +118,7 @@ impl Users {
                 label: row.label,
                 created: row.created,
                 last_used: row.last_used,
+                scope: row.scope,
             })
             .collect();
         list.sort_by_key(|one| one.created);
@@ -100,19 +134,19 @@ impl Users {
         commit(&*self.store, batch, || UserError::NoAppPassword(id.clone())).await
     }
 
-    /// The app password's id, if `password` is one of the user's.
+    /// The app password's id and what it is good for, if `password` is one of the user's.
     pub(super) async fn app_password_of(
         &self,
         user: &UserId,
         password: &Secret,
-    ) -> Result<Option<AppPasswordId>, StoreError> {
+    ) -> Result<Option<(AppPasswordId, Scope)>, StoreError> {
         let Some(id) = id_of(password) else { return Ok(None) };
         let key = (user.clone(), id.to_owned());
         let Some(row) = APP_PASSWORDS.get(&*self.store, &key).await? else { return Ok(None) };
         if !bool::from(row.hash.ct_eq(&hash(password))) {
             return Ok(None);
         }
-        let now = self.clock.now();
+        let (now, scope) = (self.clock.now(), row.scope.clone());
         let noted = row.last_used.is_some_and(|at| now.duration_since(at) < SignedDuration::from_hours(1));
         if !noted {
             let mut batch = Batch::new();
@@ -123,14 +157,14 @@ impl Users {
                 // Revoked a moment ago, or another request noted it first: the row decides.
                 Err(CommitError::Stale(_)) => {
                     let still = APP_PASSWORDS.get(&*self.store, &key).await?.is_some();
-                    return Ok(still.then_some(AppPasswordId(key.1)));
+                    return Ok(still.then_some((AppPasswordId(key.1), scope)));
                 }
                 // A full disk must not keep anybody out.
                 Err(CommitError::Store(error)) if error.is_full() => {}
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
-        Ok(Some(AppPasswordId(key.1)))
+        Ok(Some((AppPasswordId(key.1), scope)))
     }
 
     pub(super) async fn delete_app_passwords(&self, user: &UserId, batch: &mut Batch) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::SessionId;
+use super::{Scope, SessionId};
 use super::app_password::{self, AppPasswordId};
 use super::user::{Row, USERS, Users};
 use crate::entropy::Entropy;
@@ -22,7 +22,7 @@ use crate::vault::Secret;
 pub struct Who {
     /// Their name.
     pub user: UserId,
-    /// Whether they may manage others.
+    /// Whether they may manage others. A limited app password is not for that.
     pub admin: bool,
     /// By what they came in.
     pub via: Via,
@@ -33,10 +33,20 @@ pub struct Who {
 pub enum Via {
     /// Their own password.
     Password,
-    /// A device's password.
-    AppPassword(AppPasswordId),
+    /// A device's password, and what it is good for.
+    AppPassword(AppPasswordId, Scope),
     /// A browser that somebody signed in with.
     Session(SessionId),
+}
+
+impl Who {
+    /// What they may do: everything, unless they came with an app password that is limited.
+    pub fn scope(&self) -> &Scope {
+        match &self.via {
+            Via::AppPassword(_, scope) => scope,
+            _ => &Scope::ALL,
+        }
+    }
 }
 
 /// Why nobody came in.
@@ -102,9 +112,10 @@ impl Users {
             None => None,
         };
         if let (Some(name), Some(row)) = (&name, &row)
-            && let Some(id) = self.app_password_of(name, password).await?
+            && let Some((id, scope)) = self.app_password_of(name, password).await?
         {
-            return Ok(Who { user: name.clone(), admin: row.admin, via: Via::AppPassword(id) });
+            let admin = row.admin && scope.is_all();
+            return Ok(Who { user: name.clone(), admin, via: Via::AppPassword(id, scope) });
         }
         // Whoever never was a user is counted under one spelling too, however they write it.
         let counted = name.as_ref().map_or("", UserId::as_str).to_owned();
@@ -253,7 +264,7 @@ mod tests {
         let (id, password) = bench.users.app_password_add(&bench.ana, "phone").await.unwrap();
         let text = password.expose_str().unwrap().to_owned();
         let who = bench.login("ana", &text).await.unwrap();
-        assert_eq!(who.via, Via::AppPassword(id.clone()));
+        assert_eq!(who.via, Via::AppPassword(id.clone(), Scope::ALL));
         let listed = bench.users.app_password_list(&bench.ana).await.unwrap();
         assert_eq!((listed[0].label.as_str(), listed[0].last_used), ("phone", Some(Timestamp::UNIX_EPOCH)));
         bench.clock.advance(Duration::from_secs(3599));
@@ -269,6 +280,17 @@ mod tests {
         for bad in ["", "a\nb", &"x".repeat(101)] {
             assert!(matches!(bench.users.app_password_add(&bench.ana, bad).await, Err(UserError::BadLabel)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_limited_app_password_says_so_and_manages_nobody() {
+        let bench = bench().await;
+        let scope = Scope { read_only: true, collection: Some("unified".parse().unwrap()) };
+        let made = bench.users.app_password_add_within(&bench.ana, "wall", scope.clone()).await;
+        let (id, password) = made.unwrap();
+        let who = bench.login("ana", password.expose_str().unwrap()).await.unwrap();
+        assert_eq!(who, Who { user: bench.ana.clone(), admin: false, via: Via::AppPassword(id, scope.clone()) });
+        assert_eq!(bench.users.app_password_list(&bench.ana).await.unwrap()[0].scope, scope);
     }
 
     #[tokio::test]

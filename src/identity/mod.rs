@@ -12,6 +12,7 @@ mod app_password;
 mod authenticate;
 pub mod basic;
 pub mod password;
+mod scope;
 mod session;
 mod setup;
 mod throttle;
@@ -19,6 +20,7 @@ mod user;
 
 pub use app_password::{AppPassword, AppPasswordId};
 pub use authenticate::{AuthError, Via, Who};
+pub use scope::Scope;
 pub use session::{LONGEST as LONGEST_SESSION, Session, SessionId};
 pub use setup::{RedeemError, SetupLink};
 pub use user::{User, UserError, Users};

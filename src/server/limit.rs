@@ -1,13 +1,10 @@
-//! What a peer may use up: connections, time, octets.
+//! What a request may use up: time, octets.
 //!
 //! Bodies are refused by their declared length before an octet is read, and counted while they come otherwise. A body
 //! that breaks off is an error and never a short body.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -79,7 +76,7 @@ pub(super) async fn within<T>(clock: &dyn Clock, time: Duration, work: impl Futu
     }
 }
 
-/// Reads a body of at most `max` octets, each piece within `idle`.
+/// Reads a body of at most `max` octets, each piece within `idle`, and all of it at no less than [`SLOWEST`] after that.
 pub(super) async fn read_body<B>(
     headers: &HeaderMap,
     body: B,
@@ -96,7 +93,12 @@ where
     }
     let mut body = body;
     let mut octets = BytesMut::with_capacity(declared.map_or(0, |length| usize::try_from(length).unwrap_or(0)));
+    let begun = clock.monotonic();
     while let Some(frame) = within(clock, idle, body.frame()).await.ok_or(BodyError::TooSlow)? {
+        let due = idle + Duration::from_secs(octets.len() as u64 / SLOWEST);
+        if clock.monotonic().saturating_sub(begun) > due {
+            return Err(BodyError::TooSlow);
+        }
         let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
         if octets.len() + piece.len() > max {
             return Err(BodyError::TooLarge);
@@ -125,59 +127,14 @@ fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, BodyError> {
     length.map(Some).ok_or(BodyError::BadLength)
 }
 
-/// How many connections each address has.
-#[derive(Debug, Default)]
-pub(super) struct Addresses {
-    open: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// One connection's place among those of its address; dropping it frees the place.
-#[derive(Debug)]
-pub(super) struct Seat {
-    of: Arc<Addresses>,
-    address: IpAddr,
-}
-
-impl Addresses {
-    /// A place for one more connection, unless the address has `max` already.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<Seat> {
-        let address = household(address);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(address).or_default();
-        if *count >= max {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { of: self.clone(), address })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut open = self.of.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// One IPv4 address or one IPv6 /64: what a single subscriber is given.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
+/// Octets a second: whoever sends a body more slowly only holds a place.
+const SLOWEST: u64 = 1024;
 const DRAINED: usize = 64 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
+    use futures_util::{StreamExt as _, stream};
     use http_body::Frame;
     use http_body_util::{Full, StreamBody};
     use jiff::Timestamp;
@@ -227,15 +184,25 @@ mod tests {
         assert_eq!(read.await, Err(BodyError::TooSlow));
     }
 
-    #[test]
-    fn an_address_has_so_many_places() {
-        let addresses = Arc::new(Addresses::default());
-        let one: IpAddr = "2001:db8::1".parse().unwrap();
-        let neighbour: IpAddr = "2001:db8::ffff".parse().unwrap();
-        let seat = addresses.take(one, 1).unwrap();
-        assert!(addresses.take(neighbour, 1).is_none());
-        assert!(addresses.take("2001:db8:0:1::1".parse().unwrap(), 1).is_some());
-        drop(seat);
-        assert!(addresses.take(neighbour, 1).is_some());
+    #[tokio::test]
+    async fn a_body_that_trickles_ends_in_time() {
+        let clock = clock();
+        let ticking = clock.clone();
+        let pieces = stream::iter(0..).map(move |_: u32| {
+            ticking.advance(Duration::from_secs(5));
+            Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"x")))
+        });
+        let headers = HeaderMap::new();
+        let body = StreamBody::new(pieces);
+        let read = read_body(&headers, body, 1 << 20, Duration::from_secs(15), &clock).await;
+        assert_eq!(read, Err(BodyError::TooSlow));
+        let ticking = clock.clone();
+        let pieces = stream::iter(0..20).map(move |_| {
+            ticking.advance(Duration::from_secs(5));
+            Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'x'; 5 << 10])))
+        });
+        let body = StreamBody::new(pieces);
+        let read = read_body(&headers, body, 1 << 20, Duration::from_secs(15), &clock).await;
+        assert_eq!(read.unwrap().len(), 100 << 10, "slow, and fast enough");
     }
 }

@@ -1,30 +1,26 @@
-//! The accept loop: takes connections, bounds them, hands them to hyper, and stops in good order.
+//! The accept loop: takes connections, finds places for them, and stops in good order.
 //!
-//! hyper has no limit of its own on connections, on the time to a first request, or on what happens when file
-//! descriptors run out; all of that is here. Between accepting (or the end of the TLS handshake) and the first complete
-//! request head lies one deadline, which covers silence, a slow preface and slow header fields alike.
+//! hyper has no limit of its own on connections or on what happens when file descriptors run out; all of that is here
+//! and in `crowd`. What one connection may do is in `connection`.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
 
 use super::config::Config;
-use super::limit::{Addresses, Seat, within};
+use super::connection::Connection;
+use super::crowd::Crowd;
+use super::limit::within;
 use super::peer::Peer;
 use super::router::Router;
 use super::tls::{Certificate, TlsError};
-use super::wire::Wire;
 use crate::clock::Clock;
 
 /// Why the server could not begin.
@@ -57,15 +53,8 @@ struct Shared {
     router: Arc<Router>,
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
-    addresses: Arc<Addresses>,
-    places: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
     refusals: Arc<Semaphore>,
-}
-
-/// What a connection occupies while it is open.
-struct Held {
-    _place: OwnedSemaphorePermit,
-    _seat: Option<Seat>,
 }
 
 impl Server {
@@ -79,10 +68,9 @@ impl Server {
         };
         let shared = Shared {
             router,
-            places: Arc::new(Semaphore::new(config.max_connections)),
+            crowd: Arc::new(Crowd::new(clock.clone(), config.max_connections, config.max_connections_per_address)),
             config: Arc::new(config),
             clock,
-            addresses: Arc::default(),
             refusals: Arc::new(Semaphore::new(64)),
         };
         Ok(Self { listener, certificate, shared })
@@ -95,10 +83,11 @@ impl Server {
 
     /// Answers until `stop` resolves, then lets open requests finish within the configured grace.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let graceful = GracefulShutdown::new();
+        let (stopping, _) = watch::channel(false);
+        let open = TaskTracker::new();
         {
             let mut stop = pin!(stop);
-            let mut watch = pin!(watch(self.certificate.clone(), self.shared.clock.clone()));
+            let mut watch = pin!(watch_certificate(self.certificate.clone(), self.shared.clock.clone()));
             let mut pause = FIRST_PAUSE;
             loop {
                 let accepted = tokio::select! {
@@ -109,12 +98,14 @@ impl Server {
                 match accepted {
                     Ok((stream, address)) => {
                         pause = FIRST_PAUSE;
-                        self.admit(stream, address, &graceful);
+                        self.admit(stream, address, &open, stopping.subscribe());
                     }
                     Err(error) if concerns_one_connection(&error) => {}
                     Err(error) => {
                         // Out of file descriptors or memory: trying again at once would only burn the processor.
                         tracing::warn!(%error, "no connection can be accepted for now");
+                        metrics::counter!("lineartime_accept_errors_total").increment(1);
+                        self.shared.crowd.dismiss_one();
                         self.shared.clock.sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
@@ -122,51 +113,40 @@ impl Server {
             }
         }
         drop(self.listener);
+        stopping.send_replace(true);
+        open.close();
         let grace = self.shared.config.shutdown_grace;
-        if within(&*self.shared.clock, grace, graceful.shutdown()).await.is_none() {
+        if within(&*self.shared.clock, grace, open.wait()).await.is_none() {
             tracing::warn!("some requests were cut off: they took longer than the grace at stopping");
         }
     }
 
-    fn admit(&self, stream: TcpStream, address: SocketAddr, graceful: &GracefulShutdown) {
-        let shared = self.shared.clone();
+    fn admit(&self, stream: TcpStream, address: SocketAddr, open: &TaskTracker, stop: watch::Receiver<bool>) {
+        let shared = &self.shared;
         let tls = self.certificate.as_ref().map(|certificate| certificate.acceptor());
-        let Some(held) = shared.room_for(address) else {
+        let Some(seat) = shared.crowd.enter(shared.counted(address.ip())) else {
             metrics::counter!("lineartime_connections_refused_total").increment(1);
-            shared.refuse(stream, tls.is_some());
-            return;
+            return shared.refuse(stream, tls.is_some());
         };
-        let watcher = graceful.watcher();
-        tokio::spawn(async move {
+        let (router, config, clock) = (shared.router.clone(), shared.config.clone(), shared.clock.clone());
+        let connection = Connection { router, config, clock, seat, stop };
+        open.spawn(async move {
             // Small answers must not wait for more; failing to say so costs time only.
             let _ok = stream.set_nodelay(true).is_ok();
             let open = metrics::gauge!("lineartime_connections_open");
             open.increment(1.0);
-            match tls {
-                None => shared.connection(stream, Peer { address, tls: false }, watcher).await,
-                Some(acceptor) => {
-                    let shaken = within(&*shared.clock, shared.config.header_timeout, acceptor.accept(stream)).await;
-                    if let Some(Ok(stream)) = shaken {
-                        shared.connection(stream, Peer { address, tls: true }, watcher).await;
-                    }
-                }
-            }
+            connection.run(stream, Peer { address, tls: false }, tls).await;
             open.decrement(1.0);
-            drop(held);
         });
     }
 }
 
 impl Shared {
-    fn room_for(&self, address: SocketAddr) -> Option<Held> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
-        let ip = address.ip();
-        let seat = if self.config.trusted_proxies.iter().any(|proxy| proxy.contains(ip)) {
-            None
-        } else {
-            Some(self.addresses.take(ip, self.config.max_connections_per_address)?)
-        };
-        Some(Held { _place: place, _seat: seat })
+    /// The address that a connection counts for. Proxies and this machine itself stand for many people.
+    fn counted(&self, address: IpAddr) -> Option<IpAddr> {
+        let stands_for_many = address.to_canonical().is_loopback()
+            || self.config.trusted_proxies.iter().any(|proxy| proxy.contains(address));
+        (!stands_for_many).then_some(address)
     }
 
     /// Says in plain HTTP that there is no room, if that costs little. Over TLS the connection just ends.
@@ -189,65 +169,9 @@ impl Shared {
             drop(permit);
         });
     }
-
-    async fn connection<S>(self, stream: S, peer: Peer, watcher: Watcher)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let begun = Arc::new(Notify::new());
-        let stream = Wire::new(stream, self.clock.clone(), self.config.request_timeout);
-        let service = {
-            let (router, begun, unread) = (self.router.clone(), begun.clone(), stream.unread());
-            hyper::service::service_fn(move |request| {
-                begun.notify_one();
-                let (router, unread) = (router.clone(), unread.clone());
-                async move {
-                    let response = router.answer(peer, request).await;
-                    if response.headers().contains_key(CONNECTION) {
-                        unread.expect();
-                    }
-                    Ok::<_, Infallible>(response)
-                }
-            })
-        };
-        let builder = self.builder();
-        let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), service));
-        let mut connection = pin!(connection);
-        tokio::select! {
-            ended = &mut connection => return log_end(&ended),
-            () = begun.notified() => {}
-            () = self.clock.sleep(self.config.header_timeout) => {
-                metrics::counter!("lineartime_connections_timed_out_total").increment(1);
-                return;
-            }
-        }
-        log_end(&connection.await);
-    }
-
-    fn builder(&self) -> Builder<TokioExecutor> {
-        let config = &self.config;
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            // A client that has said all it has to say still wants its answer.
-            .half_close(true)
-            .timer(TokioTimer::new())
-            .header_read_timeout(config.keep_alive)
-            .max_headers(config.max_headers)
-            .max_buf_size((config.max_header_bytes + config.max_uri).max(16 << 10));
-        let header_bytes = u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(64)
-            .max_header_list_size(header_bytes)
-            .keep_alive_interval(config.keep_alive)
-            .keep_alive_timeout(Duration::from_secs(20));
-        builder
-    }
 }
 
-async fn watch(certificate: Option<Arc<Certificate>>, clock: Arc<dyn Clock>) {
+async fn watch_certificate(certificate: Option<Arc<Certificate>>, clock: Arc<dyn Clock>) {
     match certificate {
         Some(certificate) => certificate.watch(&*clock).await,
         None => std::future::pending().await,
@@ -258,12 +182,6 @@ async fn watch(certificate: Option<Arc<Certificate>>, clock: Arc<dyn Clock>) {
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
-fn log_end<E: std::fmt::Display>(ended: &Result<(), E>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
-    }
 }
 
 fn hint(source: &io::Error) -> &'static str {

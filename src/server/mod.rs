@@ -7,6 +7,9 @@
 
 mod authenticate;
 mod config;
+mod connection;
+mod crowd;
+mod expiry;
 mod limit;
 mod listen;
 mod peer;
@@ -20,4 +23,4 @@ pub use config::{BadNetwork, Config, Network, TlsFiles};
 pub use listen::{ListenError, Server};
 pub use peer::{Origin, Peer};
 pub use router::{AlwaysReady, Figures, Parties, Readiness, Router};
-pub use tls::TlsError;
+pub use tls::{TlsError, certificate_end};

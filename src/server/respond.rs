@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response, StatusCode};
 
@@ -32,6 +33,8 @@ pub(super) enum Problem {
     TargetTooLong,
     /// Too many or too large header fields.
     HeaderTooLarge,
+    /// The client expects what nobody promises (RFC 9110 10.1.1).
+    Expectation,
     /// Nothing is there.
     NotFound,
     /// The method is not for this resource; these are.
@@ -78,6 +81,7 @@ pub(super) fn failed(problem: Problem, allow: Option<&'static str>) -> Response<
         Problem::HeaderTooLarge => {
             closing(plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request header is too large."))
         }
+        Problem::Expectation => closing(plain(StatusCode::EXPECTATION_FAILED, "Only 100-continue can be expected.")),
         Problem::NotFound => plain(StatusCode::NOT_FOUND, "There is nothing here."),
         Problem::Method(allow) => not_allowed(Some(allow)),
         Problem::Overload => later(Duration::from_secs(5), "Too many requests at once; please try again."),
@@ -168,10 +172,13 @@ fn closing(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// What every answer carries, unless it says otherwise itself.
-pub(super) fn harden(headers: &mut HeaderMap, request_id: &str) {
+/// What every answer carries, unless it says otherwise itself. One that went over https says that the next must, too.
+pub(super) fn harden(headers: &mut HeaderMap, request_id: &str, https: bool) {
     for (name, value) in FIXED {
         headers.entry(name).or_insert(value);
+    }
+    if https {
+        headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(ONE_YEAR);
     }
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
@@ -183,7 +190,7 @@ fn seconds(wait: Duration) -> HeaderValue {
 }
 
 // A proxy that compresses would change the entity tags (clients.md Q28).
-const FIXED: [(HeaderName, HeaderValue); 4] = [
+const FIXED: [(HeaderName, HeaderValue); 5] = [
     (CACHE_CONTROL, HeaderValue::from_static("private, no-cache, no-transform")),
     (
         HeaderName::from_static("content-security-policy"),
@@ -191,7 +198,10 @@ const FIXED: [(HeaderName, HeaderValue); 4] = [
     ),
     (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
     (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff")),
+    // For browsers that don't know frame-ancestors.
+    (HeaderName::from_static("x-frame-options"), HeaderValue::from_static("DENY")),
 ];
+const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const XML: HeaderValue = HeaderValue::from_static("application/xml; charset=utf-8");
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"LinearTime\", charset=\"UTF-8\"");
 pub(super) const OVERHEARD: &str = "This server takes passwords only over https, because over plain http others could read them. \

@@ -107,12 +107,13 @@ impl Router {
         let id = entropy::token(&*self.entropy, 10);
         let (parts, body) = request.into_parts();
         let route = Route::of(&parts.method, &parts.uri);
+        let https = peer.origin(&parts.headers, &self.config.trusted_proxies).https;
         let label = route.as_ref().map_or("refused", Route::label);
         let span = tracing::info_span!("request", request.id = %id, user = Empty);
         let mut body = Tracked::new(body);
         let work = tracing::Instrument::instrument(self.guarded(peer, &parts, &mut body, route), span.clone());
         let mut response = work.await;
-        harden(response.headers_mut(), &id);
+        harden(response.headers_mut(), &id, https);
         set_connection(&parts, response.headers_mut(), body.ended());
         let took = self.clock.monotonic().saturating_sub(begun);
         span.in_scope(|| log(&parts.method, label, response.status(), took));
@@ -194,6 +195,10 @@ impl Router {
             return Err(Problem::HeaderTooLarge);
         }
         check_host(parts)?;
+        let mut expected = parts.headers.get_all(header::EXPECT).iter();
+        if !expected.all(|word| word.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            return Err(Problem::Expectation);
+        }
         let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
         let odd = codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
         if odd { Err(Problem::Request("This transfer coding is not supported.")) } else { Ok(()) }
@@ -412,11 +417,12 @@ fn set_connection(parts: &Parts, headers: &mut HeaderMap, read_whole: bool) {
 }
 
 fn visitor(who: Who) -> Visitor {
+    let scope = who.scope().clone();
     let device = match who.via {
         Via::Password | Via::Session(_) => None,
-        Via::AppPassword(id) => Some(id.to_string()),
+        Via::AppPassword(id, _) => Some(id.to_string()),
     };
-    Visitor { user: who.user, device }
+    Visitor { user: who.user, device, scope }
 }
 
 /// Permanent, and kept by clients; the method and body go along on a 308, which old clients don't know, so 301.

@@ -6,11 +6,13 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::config::TlsFiles;
+use super::expiry::not_after;
 use crate::clock::Clock;
 
 /// Why the certificate could not be used.
@@ -67,6 +69,7 @@ impl Certificate {
     pub(super) async fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let pems = read(&files).await?;
         let acceptor = acceptor(&files, &pems)?;
+        note_end(&files, &pems);
         Ok(Self { files, current: RwLock::new(Loaded { acceptor, pems }) })
     }
 
@@ -82,6 +85,7 @@ impl Certificate {
             return Ok(false);
         }
         let acceptor = acceptor(&self.files, &pems)?;
+        note_end(&self.files, &pems);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Loaded { acceptor, pems };
         Ok(true)
     }
@@ -106,14 +110,37 @@ async fn read(files: &TlsFiles) -> Result<Pems, TlsError> {
     Ok(Pems { cert: open(&files.cert).await?, key: open(&files.key).await? })
 }
 
-fn acceptor(files: &TlsFiles, pems: &Pems) -> Result<TlsAcceptor, TlsError> {
-    let not_pem = |path: &std::path::Path, why: String| TlsError::NotPem { path: path.display().to_string(), why };
+/// When the certificate in these files ends, if it says so in a way that is understood.
+pub async fn certificate_end(files: &TlsFiles) -> Result<Option<Timestamp>, TlsError> {
+    let pems = read(files).await?;
+    acceptor(files, &pems)?;
+    Ok(end(files, &pems))
+}
+
+fn end(files: &TlsFiles, pems: &Pems) -> Option<Timestamp> {
+    not_after(chain(files, pems).ok()?.first()?)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge; seconds of this age fit")]
+fn note_end(files: &TlsFiles, pems: &Pems) {
+    if let Some(end) = end(files, pems) {
+        metrics::gauge!("lineartime_certificate_end_timestamp_seconds").set(end.as_second() as f64);
+    }
+}
+
+fn not_pem(path: &std::path::Path, why: String) -> TlsError {
+    TlsError::NotPem { path: path.display().to_string(), why }
+}
+
+fn chain(files: &TlsFiles, pems: &Pems) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain = CertificateDer::pem_slice_iter(&pems.cert)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| not_pem(&files.cert, error.to_string()))?;
-    if chain.is_empty() {
-        return Err(not_pem(&files.cert, "no certificate".to_owned()));
-    }
+    if chain.is_empty() { Err(not_pem(&files.cert, "no certificate".to_owned())) } else { Ok(chain) }
+}
+
+fn acceptor(files: &TlsFiles, pems: &Pems) -> Result<TlsAcceptor, TlsError> {
+    let chain = chain(files, pems)?;
     let key = PrivateKeyDer::from_pem_slice(&pems.key).map_err(|error| not_pem(&files.key, error.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)

@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub(super) struct Wire<S> {
     patience: Duration,
     stalled: Option<Sleep>,
     unread: Unread,
+    taken: Taken,
     closing: Closing,
 }
 
@@ -37,6 +38,23 @@ impl Unread {
     }
 }
 
+/// How many octets the peer's system has taken.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taken(Arc<AtomicU64>);
+
+impl Taken {
+    /// How many since the last time that somebody asked.
+    pub(super) fn lately(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+
+    fn more(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.0.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+    }
+}
+
 enum Closing {
     Open,
     Lingering { left: usize, end: Sleep, silence: Sleep },
@@ -45,11 +63,16 @@ enum Closing {
 
 impl<S> Wire<S> {
     pub(super) fn new(inner: S, clock: Arc<dyn Clock>, patience: Duration) -> Self {
-        Self { inner, clock, patience, stalled: None, unread: Unread::default(), closing: Closing::Open }
+        let (unread, taken) = (Unread::default(), Taken::default());
+        Self { inner, clock, patience, stalled: None, unread, taken, closing: Closing::Open }
     }
 
     pub(super) fn unread(&self) -> Unread {
         self.unread.clone()
+    }
+
+    pub(super) fn taken(&self) -> Taken {
+        self.taken.clone()
     }
 
     /// Passes `written` on, unless nothing could be written for too long.
@@ -109,6 +132,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, octets);
+        self.taken.more(&written);
         self.patient(cx, written)
     }
 
@@ -118,6 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, pieces);
+        self.taken.more(&written);
         self.patient(cx, written)
     }
 

@@ -408,12 +408,12 @@ pub(super) fn size(folder: &Path) -> io::Result<u64> {
 
 /// Free octets for us on the disk of `folder`, where that can be asked.
 #[cfg(unix)]
-pub(super) fn free(folder: &Path) -> Option<u64> {
+pub fn free(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     disk.f_bavail.checked_mul(disk.f_frsize)
 }
 
 #[cfg(not(unix))]
-pub(super) fn free(_: &Path) -> Option<u64> {
+pub fn free(_: &Path) -> Option<u64> {
     None
 }

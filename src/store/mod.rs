@@ -26,6 +26,7 @@ mod open;
 mod range;
 mod record;
 mod redb;
+pub mod reserve;
 mod salvage;
 mod sled;
 pub mod table;
@@ -39,6 +40,7 @@ use tokio::sync::mpsc;
 
 pub use batch::{Batch, Expect, Receipt};
 pub use error::{CommitError, OpenError, StoreError};
+pub use folder::free as free_octets;
 pub use key::KeyParts;
 pub use memory::MemoryStore;
 pub use open::{Config, EngineKind, SyncObserver, Verdict, examine, open};

@@ -12,6 +12,7 @@ mod alert;
 mod attempts;
 mod budget;
 mod choice;
+pub mod check;
 mod confirmed;
 pub mod decide;
 mod guard;

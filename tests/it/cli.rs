@@ -208,7 +208,7 @@ fn a_damaged_store_is_named_and_what_is_left_of_it_can_be_kept() {
 }
 
 #[test]
-fn the_master_key_is_replaced_live_and_after_a_cut() {
+fn kek_rotated_half_way() {
     let home = Home::new();
     home.ok(&["user", "add", "ana", "--password-stdin"]);
     let key = home.data().join("master.key");
@@ -315,6 +315,15 @@ fn what_people_write_and_their_secrets_stay_out_of_logs_and_figures() {
         "--password-stdin",
     ];
     assert!(!home.run(&arguments).status.success());
+    // An account whose password is kept: this server is its own upstream.
+    home.ok(&["user", "add", "ben", "--password-stdin"]);
+    let own = format!("http://127.0.0.1:{}/", home.port);
+    home.ok(&["account", "add", "ana", "--provider", "caldav", "--url", &own, "-u", "ben", "--password-stdin"]);
+    let device = home.json(&["app-password", "add", "ana", "--label", "phone"]);
+    let device = device["password"].as_str().unwrap().to_owned();
+    home.ok(&["sync", "ana", "--wait"]);
+    let copy = home.folder.path().join("copy");
+    home.ok(&["backup", copy.to_str().unwrap()]);
     let figures = say("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned());
     for name in ["lineartime_http_requests_total", "lineartime_http_request_seconds", "lineartime_connections_open"] {
         assert!(figures.contains(name), "no {name} in {figures}");
@@ -323,8 +332,31 @@ fn what_people_write_and_their_secrets_stay_out_of_logs_and_figures() {
     let logged = fs::read_to_string(&log).unwrap();
     assert!(logged.contains("TRACE") && logged.contains("answered"), "something is logged at all");
     let seen = |text: &str, canary: &str| text.lines().find(|line| line.contains(canary)).map(str::to_owned);
-    for canary in CANARIES.into_iter().chain([PASSWORD.trim(), &right, &wrong]) {
+    let bens = basic(&format!("ben:{}", PASSWORD.trim()));
+    for folder in [home.data(), copy] {
+        for file in files_below(&folder) {
+            let octets = fs::read(&file).unwrap();
+            for secret in [PASSWORD.trim(), &device, &right, &bens] {
+                let there = octets.windows(secret.len()).any(|run| run == secret.as_bytes());
+                assert!(!there, "a secret lies open in {}", file.display());
+            }
+        }
+    }
+    for canary in CANARIES.into_iter().chain([PASSWORD.trim(), &right, &wrong, &bens, &device]) {
         assert_eq!(seen(&logged, canary), None, "{canary} in the log");
         assert_eq!(seen(&figures, canary), None, "{canary} in the figures");
     }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    files
 }

@@ -21,16 +21,20 @@ use tokio::task::JoinHandle;
 use super::caldav::{ANA, Server, event};
 
 /// A server on a port of this machine.
-struct Edge {
-    address: SocketAddr,
-    clock: ManualClock,
+pub(crate) struct Edge {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: ManualClock,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
 impl Edge {
-    async fn start() -> Self {
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
+    pub(crate) async fn start() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    pub(crate) async fn with(config: Config) -> Self {
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..config };
         let server = Server::with(config.clone(), Settings::default(), Arc::new(NoVerdicts)).await;
         let clock = server.clock.clone();
         let bound = server::Server::bind(Arc::new(server.router), config, Arc::new(clock.clone())).await.unwrap();
@@ -40,12 +44,12 @@ impl Edge {
         Self { address, clock, stop, serving }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
     /// Sends all of it, says that this is all, and reads to the end.
-    async fn tell(&self, octets: &[u8]) -> String {
+    pub(crate) async fn tell(&self, octets: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(octets).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -53,18 +57,18 @@ impl Edge {
     }
 
     /// Waits until the server waits for this long at the least.
-    async fn waits(&self, pause: Duration) {
+    pub(crate) async fn waits(&self, pause: Duration) {
         while self.clock.until_next() != Some(pause) {
             tokio::task::yield_now().await;
         }
     }
 
-    async fn lives(&self) {
+    pub(crate) async fn lives(&self) {
         let answer = self.tell(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert_eq!(status(&answer), 200, "{answer}");
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.serving.await.unwrap();
     }
@@ -240,6 +244,59 @@ async fn connections_that_say_nothing_whole_are_ended() {
         assert!(!end.starts_with(b"HTTP/1.1 200"), "{begun:?}");
     }
     edge.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_rest_give_way_and_those_at_work_do_not() {
+    let edge = Edge::with(Config { max_connections: 4, ..Config::default() }).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(edge.connect().await);
+        edge.lives().await;
+    }
+    // The first of them was let go long ago; it is not left to time out.
+    assert_eq!(silent[0].read(&mut [0; 8]).await.unwrap_or(0), 0);
+    let mut busy = Vec::new();
+    for _ in 0..4 {
+        let mut stream = edge.connect().await;
+        stream
+            .write_all(b"POST /setup/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+            .await
+            .unwrap();
+        // It is at work when it says that it waits for the body.
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).await.unwrap();
+        assert!(go_on.starts_with(b"HTTP/1.1 100"));
+        busy.push(stream);
+    }
+    let told = rest(edge.connect().await).await;
+    assert_eq!(status(&told), 503, "{told}");
+    assert!(told.contains("\r\nRetry-After: "), "{told}");
+    for mut stream in busy {
+        stream.write_all(b"user=").await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(status(&rest(stream).await), 422);
+    }
+    edge.lives().await;
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_has_asked_may_rest_and_no_longer() {
+    let edge = Edge::start().await;
+    let mut stream = edge.connect().await;
+    let ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut answer = vec![0; 4096];
+    for _ in 0..2 {
+        stream.write_all(ask).await.unwrap();
+        assert!(stream.read(&mut answer).await.unwrap() > 0);
+        edge.clock.advance(Duration::from_secs(70));
+    }
+    edge.clock.advance(Duration::from_secs(80));
+    assert_eq!(stream.read(&mut answer).await.unwrap(), 0);
+    let address = edge.address;
+    edge.stop().await;
+    assert!(TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]

@@ -20,12 +20,17 @@
 
 mod api;
 mod architecture;
+mod attacks;
 mod caldav;
 mod cli;
+mod corpus;
 mod crash;
 mod edge;
 mod feeds;
 mod identity;
+mod isolation;
+mod longevity;
+mod promises;
 mod scale;
 mod pages;
 mod simulation;

@@ -10,8 +10,17 @@ use crate::dav::{Attribute, Element, QName};
 
 use super::super::resource::{Resource, Subject};
 
+/// What the visitor may do with a resource: what its owner may, less what the visitor's app password is not good for.
+pub(super) fn granted(subject: &Subject, read_only: bool) -> Vec<QName> {
+    let mut all = privileges(subject);
+    if read_only {
+        all.retain(|privilege| !CHANGES.contains(privilege));
+    }
+    all
+}
+
 /// What the owner may do with a resource.
-pub(super) fn privileges(subject: &Subject) -> Vec<QName> {
+fn privileges(subject: &Subject) -> Vec<QName> {
     let mut all = vec![dav::READ, dav::READ_ACL, dav::READ_CURRENT_USER_PRIVILEGE_SET];
     match &subject.resource {
         Resource::Upper => {}
@@ -86,6 +95,15 @@ fn supported_privilege(name: QName, words: &str, inner: Vec<Element>) -> Element
 }
 
 const WRITES: [QName; 5] = [dav::WRITE, dav::WRITE_PROPERTIES, dav::WRITE_CONTENT, dav::BIND, dav::UNBIND];
+const CHANGES: [QName; 7] = [
+    dav::WRITE,
+    dav::WRITE_PROPERTIES,
+    dav::WRITE_CONTENT,
+    dav::BIND,
+    dav::UNBIND,
+    SCHEDULE_SEND,
+    SCHEDULE_SEND_FREEBUSY,
+];
 const SCHEDULE_DELIVER: QName = QName::fixed(CALDAV, "schedule-deliver");
 const SCHEDULE_SEND: QName = QName::fixed(CALDAV, "schedule-send");
 const SCHEDULE_SEND_FREEBUSY: QName = QName::fixed(CALDAV, "schedule-send-freebusy");

@@ -6,7 +6,7 @@ use crate::dav::report::NAMES as REPORTS;
 use crate::dav::{Attribute, Element, QName};
 use crate::ical::{Collation, ComponentKind, Object, Zone};
 
-use super::privilege::{acl, privilege_elements, privileges, supported};
+use super::privilege::{acl, granted, privilege_elements, supported};
 use super::{Facts, On, Property, Resource, Setting, Subject, Trait, Value, principal};
 use crate::caldav::get::{content_type, http_date};
 use crate::caldav::path::Path;
@@ -54,8 +54,8 @@ pub static PROPERTIES: &[Property] = &[
     fixed(dav::GROUP_MEMBERSHIP, "3744 4.4", On::PRINCIPAL, |_, _| Some(Value::Empty)),
     fixed(dav::PRINCIPAL_COLLECTION_SET, "3744 5.8", On::ANY, |_, _| Some(Value::href(Path::Principals.href()))),
     fixed(dav::OWNER, "3744 5.1", On::OWNED, |f, _| Some(Value::href(principal(f).href()))),
-    fixed(dav::CURRENT_USER_PRIVILEGE_SET, "3744 5.4", On::ANY, |_, s| {
-        Some(Value::Elements(privilege_elements(privileges(s))))
+    fixed(dav::CURRENT_USER_PRIVILEGE_SET, "3744 5.4", On::ANY, |f, s| {
+        Some(Value::Elements(privilege_elements(granted(s, f.read_only))))
     }),
     fixed(dav::SUPPORTED_PRIVILEGE_SET, "3744 5.3", On::ANY, |_, _| Some(Value::Elements(supported()))),
     fixed(dav::ACL, "3744 5.5", On::OWNED, |f, s| {

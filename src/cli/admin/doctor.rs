@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Answer, Failure, failed};
@@ -11,12 +12,15 @@ use crate::calendar::check;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entropy::Entropy;
+use crate::server::{TlsFiles, certificate_end};
 use crate::store::{self, OpenError, Verdict};
+use crate::sync;
 
 /// The findings that need an open store; those about the configuration come first.
 pub(super) async fn doctor(gateway: &Gateway) -> Result<Answer, Failure> {
     let mut findings = app::notes(&gateway.config);
     findings.push(clock(&*gateway.clock));
+    findings.extend(surroundings(gateway).await);
     findings.push(store_answers(gateway).await);
     findings.extend(calendars(gateway).await);
     findings.extend(accounts(gateway).await);
@@ -141,12 +145,63 @@ async fn calendars(gateway: &Gateway) -> Vec<Value> {
 
 /// What is wrong twice. A look takes a while, and somebody may write meanwhile.
 async fn disagreements(gateway: &Gateway, user: &crate::id::UserId) -> Result<Vec<String>, store::StoreError> {
-    let mut wrong = check::consistent(&*gateway.store, user).await?;
+    let mut wrong = wrong_once(gateway, user).await?;
     if !wrong.is_empty() {
-        let again = check::consistent(&*gateway.store, user).await?;
+        let again = wrong_once(gateway, user).await?;
         wrong.retain(|line| again.contains(line));
     }
     Ok(wrong)
+}
+
+async fn wrong_once(gateway: &Gateway, user: &crate::id::UserId) -> Result<Vec<String>, store::StoreError> {
+    let mut wrong = check::consistent(&*gateway.store, user).await?;
+    let events = check::events(&*gateway.store, user).await?;
+    for collection in gateway.calendars.collections(user).await? {
+        if let Some(source) = collection.source() {
+            wrong.extend(sync::check::consistent(&*gateway.store, &source.source, &events).await?);
+        }
+    }
+    Ok(wrong)
+}
+
+/// Room on the disk, and on paper: what ends by itself one day.
+async fn surroundings(gateway: &Gateway) -> Vec<Value> {
+    let mut findings = Vec::new();
+    let path = &gateway.config.storage.path;
+    findings.extend(store::free_octets(path).map(|free| disk(free, gateway.store.size_on_disk().unwrap_or_default())));
+    let server = &gateway.config.server;
+    if let (Some(cert), Some(key)) = (server.tls_cert.clone(), server.tls_key.clone()) {
+        let end = certificate_end(&TlsFiles { cert, key }).await;
+        findings.push(match end {
+            Ok(end) => certificate(end, gateway.clock.now()),
+            Err(error) => finding("certificate", "error", &error.to_string(), "see server.tls_cert and tls_key"),
+        });
+    }
+    findings
+}
+
+/// sled needs several times the room of what it holds when it tidies up.
+fn disk(free: u64, used: u64) -> Value {
+    let mib = |octets: u64| octets >> 20;
+    let what = format!("{} MiB are free, the store takes {} MiB", mib(free), mib(used));
+    match free {
+        0..LEAST_FREE => finding("disk", "error", &what, "make room: changes are refused"),
+        _ if free < 2 * used.max(LEAST_FREE) => finding("disk", "warning", &what, "make room before it is needed"),
+        _ => finding("disk", "ok", &what, ""),
+    }
+}
+
+fn certificate(end: Option<Timestamp>, now: Timestamp) -> Value {
+    let Some(end) = end else {
+        return finding("certificate", "warning", "it does not say until when it is good", "look at it");
+    };
+    let days = end.duration_since(now).as_hours() / 24;
+    let what = format!("good until {end}");
+    match end {
+        _ if end <= now => finding("certificate", "error", &format!("it ended at {end}"), "renew it"),
+        _ if days < 14 => finding("certificate", "warning", &what, "renew it; it is taken up without a restart"),
+        _ => finding("certificate", "ok", &what, ""),
+    }
 }
 
 async fn accounts(gateway: &Gateway) -> Vec<Value> {
@@ -184,6 +239,8 @@ pub(crate) fn line(finding: &Value) -> String {
     format!("{}: {}: {}{advice}", word("state"), word("id"), word("finding"))
 }
 
+/// Below this the store refuses changes.
+const LEAST_FREE: u64 = 16 << 20;
 /// October 2025.
 const WRITTEN: i64 = 1_760_000_000;
 /// 2070.

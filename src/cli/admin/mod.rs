@@ -7,7 +7,7 @@ mod events;
 mod feeds;
 mod people;
 mod rules;
-mod upkeep;
+pub(crate) mod upkeep;
 mod work;
 
 pub(crate) use doctor::{finding, line};
@@ -47,6 +47,8 @@ pub(crate) enum Request {
     AppPasswordAdd {
         user: String,
         label: String,
+        read_only: bool,
+        collection: Option<String>,
     },
     AppPasswordList {
         user: String,
@@ -305,7 +307,9 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         R::UserList => people::list(gateway).await,
         R::UserPasswd { name, password } => people::passwd(gateway, &name, &password.secret()).await,
         R::UserRemove { name } => people::remove(gateway, &name).await,
-        R::AppPasswordAdd { user, label } => people::app_password_add(gateway, &user, &label).await,
+        R::AppPasswordAdd { user, label, read_only, collection } => {
+            people::app_password_add(gateway, &user, &label, (read_only, collection)).await
+        }
         R::AppPasswordList { user } => people::app_password_list(gateway, &user).await,
         R::AppPasswordRevoke { user, id } => people::app_password_revoke(gateway, &user, id).await,
         R::AccountAdd { user, url, username, password, label } => {

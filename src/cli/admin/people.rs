@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{Answer, Failure, accounts, events, existing};
 use crate::app::Gateway;
 use crate::calendar::plain::Plain;
-use crate::id::UserId;
-use crate::identity::{AppPasswordId, User, password};
+use crate::id::{CollectionId, CollectionName, UserId};
+use crate::identity::{AppPasswordId, Scope, User, password};
 use crate::vault::Secret;
 
 pub(super) async fn add(gateway: &Gateway, name: &str, admin: bool, password: &Secret) -> Result<Answer, Failure> {
@@ -41,21 +41,45 @@ pub(super) async fn remove(gateway: &Gateway, name: &str) -> Result<Answer, Fail
     Ok(Answer::saying(json!({ "id": id }), format!("{id} is removed")))
 }
 
-pub(super) async fn app_password_add(gateway: &Gateway, user: &str, label: &str) -> Result<Answer, Failure> {
+pub(super) async fn app_password_add(
+    gateway: &Gateway,
+    user: &str,
+    label: &str,
+    (read_only, collection): (bool, Option<String>),
+) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
-    let (id, secret) = gateway.users.app_password_add(&user, label).await?;
+    let collection = match collection {
+        Some(name) => Some(calendar(gateway, &user, &name).await?),
+        None => None,
+    };
+    let scope = Scope { read_only, collection };
+    let (id, secret) = gateway.users.app_password_add_within(&user, label, scope.clone()).await?;
     let password = secret.expose_str().unwrap_or_default();
-    let document = json!({ "id": id, "user": user, "label": label.trim(), "password": password });
+    let document = json!({
+        "id": id, "user": user, "label": label.trim(), "password": password,
+        "read_only": scope.read_only, "collection": scope.collection,
+    });
     Ok(Answer::saying(document, password).note("this password is shown only now"))
 }
 
 pub(super) async fn app_password_list(gateway: &Gateway, user: &str) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
     let list = gateway.users.app_password_list(&user).await?;
-    Ok(Answer::list(
-        list.iter()
-            .map(|one| json!({ "id": one.id, "label": one.label, "created": one.created, "last_used": one.last_used })),
-    ))
+    Ok(Answer::list(list.iter().map(|one| {
+        json!({
+            "id": one.id, "label": one.label, "created": one.created, "last_used": one.last_used,
+            "read_only": one.scope.read_only, "collection": one.scope.collection,
+        })
+    })))
+}
+
+/// A calendar of the user's that is there: a password for a misspelt one would open nothing, and nobody would see why.
+async fn calendar(gateway: &Gateway, user: &UserId, name: &str) -> Result<CollectionName, Failure> {
+    let id = CollectionId::new(user, name.parse()?);
+    match gateway.calendars.collection(&id).await? {
+        Some(_) => Ok(id.name),
+        None => Err(Failure(format!("{user} has no calendar {name}; `lineartime source list {user}` names them"))),
+    }
 }
 
 pub(super) async fn app_password_revoke(gateway: &Gateway, user: &str, id: String) -> Result<Answer, Failure> {

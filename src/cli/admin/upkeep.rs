@@ -1,21 +1,33 @@
 //! Copies, and a look for trouble.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use serde_json::json;
 
 use super::{Answer, Failure, failed};
 use crate::app::Gateway;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{Store, dump};
 
 /// The file in a backup folder.
 const FILE: &str = "lineartime.dump";
 
-/// Writes all rows of one moment. The master key is not among them: a copy that is found tells no password.
+/// A backup that was written, and read again.
 pub(super) async fn backup(gateway: &Gateway, folder: &Path) -> Result<Answer, Failure> {
+    let answer = write_backup(&*gateway.store, &*gateway.clock, folder).await?;
+    Ok(answer.note("the master key is not in the backup; keep a copy of it elsewhere"))
+}
+
+/// Whether a whole backup is in the folder.
+pub(crate) fn holds_backup(folder: &Path) -> bool {
+    folder.join(FILE).exists()
+}
+
+/// Writes all rows of one moment. The master key is not among them: a copy that is found tells no password.
+pub(crate) async fn write_backup(store: &dyn Store, clock: &dyn Clock, folder: &Path) -> Result<Answer, Failure> {
     let target = folder.join(FILE);
     if target.exists() {
         return failed(format!("{} holds a backup already; name another folder", folder.display()));
@@ -24,14 +36,18 @@ pub(super) async fn backup(gateway: &Gateway, folder: &Path) -> Result<Answer, F
     crate::app::make_private_folder(folder).map_err(wrong)?;
     let draft = folder.join(format!("{FILE}.part"));
     let mut file = BufWriter::new(File::create(&draft).map_err(wrong)?);
-    let summary = dump::dump(&*gateway.store, &mut file).await?;
+    let summary = dump::dump(store, &mut file).await?;
     file.flush().map_err(wrong)?;
     file.get_ref().sync_all().map_err(wrong)?;
+    let reread = dump::check(&mut BufReader::new(File::open(&draft).map_err(wrong)?))?;
+    if reread != summary {
+        return failed(format!("{} does not hold what was written to it; look after that disk", draft.display()));
+    }
     fs::rename(&draft, &target).map_err(wrong)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrong)?;
-    let document = json!({ "path": target, "rows": summary.rows, "created": gateway.clock.now() });
-    let text = format!("{} rows are in {}", summary.rows, target.display());
-    Ok(Answer::saying(document, text).note("the master key is not in the backup; keep a copy of it elsewhere"))
+    let document = json!({ "path": target, "rows": summary.rows, "created": clock.now() });
+    let text = format!("{} rows are in {}, read again and whole", summary.rows, target.display());
+    Ok(Answer::saying(document, text))
 }
 
 /// Loads a backup into a store that nobody has used.

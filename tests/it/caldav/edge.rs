@@ -13,11 +13,24 @@ async fn answers_carry_the_safe_header_fields() {
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
         assert!(answer.header("content-security-policy").contains("default-src 'none'"), "{path}");
         assert!(answer.header("x-request-id").len() >= 16, "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert!(!answer.headers.contains_key("access-control-allow-origin"), "{path}");
+        assert!(!answer.headers.contains_key("strict-transport-security"), "{path}: it came over plain HTTP");
     }
     server.raw("GET", "/healthz", &[], "").await.is(200);
     server.raw("GET", "/readyz", &[], "").await.is(200);
     server.raw("GET", "/metrics", &[], "").await.is(404);
     server.raw("GET", "/", &[], "").await.is(200).has("/dav/").lacks("<script>").lacks("style=");
+}
+
+#[tokio::test]
+async fn an_answer_over_https_says_that_the_next_must_be_too() {
+    let config = Config { trusted_proxies: vec!["127.0.0.1".parse().unwrap()], ..Config::default() };
+    let server = Server::with(config, Settings::default(), Arc::new(NoVerdicts)).await;
+    let answer = server.raw("GET", "/healthz", &[("x-forwarded-proto", "https")], "").await;
+    assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
+    server.raw("GET", "/healthz", &[("expect", "wonders")], "").await.is(417);
+    server.raw("GET", "/healthz", &[("expect", "100-Continue")], "").await.is(200);
 }
 
 #[tokio::test]
@@ -59,49 +72,6 @@ async fn a_refused_verdict_reaches_the_client_in_words() {
     let path = "/dav/calendars/ana/s-work/b.ics";
     let answer = server.ask("PUT", path, &[], &event("b", "20260310T090000Z", "B")).await.is(403);
     answer.has("read-only over there");
-}
-
-/// Over a socket: a silent connection ends, a request is answered, stopping lets go.
-#[tokio::test]
-async fn connections_are_bounded_in_time_and_stop_in_good_order() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
-
-    let config = Config { listen: "127.0.0.1:0".parse().unwrap(), max_connections_per_address: 2, ..Config::default() };
-    let server = Server::with(config.clone(), Settings::default(), Arc::new(NoVerdicts)).await;
-    let clock = server.clock.clone();
-    let bound =
-        lineartime::server::Server::bind(Arc::new(server.router), config, Arc::new(clock.clone())).await.unwrap();
-    let address = bound.address().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(bound.serve(async move { drop(stopped.await) }));
-
-    let mut silent = TcpStream::connect(address).await.unwrap();
-    let mut busy = TcpStream::connect(address).await.unwrap();
-    let ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-    busy.write_all(ask).await.unwrap();
-    let mut answer = vec![0; 4096];
-    let read = busy.read(&mut answer).await.unwrap();
-    assert!(String::from_utf8_lossy(&answer[..read]).starts_with("HTTP/1.1 200"));
-
-    // The third from the same address is told that there is no room.
-    let mut third = TcpStream::connect(address).await.unwrap();
-    let mut told = Vec::new();
-    let read = third.read_buf(&mut told).await.unwrap();
-    assert!(read > 0 && told.starts_with(b"HTTP/1.1 503"), "{}", String::from_utf8_lossy(&told));
-
-    // The silent one is ended once its time is over; the other, which has asked, stays.
-    while clock.until_next().is_none() {
-        tokio::task::yield_now().await;
-    }
-    clock.advance(Duration::from_secs(11));
-    assert_eq!(silent.read(&mut answer).await.unwrap(), 0);
-    busy.write_all(ask).await.unwrap();
-    assert!(busy.read(&mut answer).await.unwrap() > 0);
-
-    stop.send(()).unwrap();
-    serving.await.unwrap();
-    assert!(TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]

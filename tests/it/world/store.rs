@@ -36,8 +36,13 @@ pub struct FaultyStore {
 
 impl FaultyStore {
     pub fn new() -> Self {
+        Self::over(MemoryStore::new())
+    }
+
+    /// With rows that are there already.
+    pub fn over(rows: MemoryStore) -> Self {
         let dial = Dial { countdown: AtomicI64::new(-1), ..Dial::default() };
-        Self { rows: Arc::new(MemoryStore::new()), dial: Arc::new(dial) }
+        Self { rows: Arc::new(rows), dial: Arc::new(dial) }
     }
 
     pub fn dial(&self) -> &Dial {

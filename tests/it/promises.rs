@@ -1,0 +1,74 @@
+//! The names by which the design speaks of what is promised, and the test that holds each promise.
+//!
+//! A test that is renamed or taken away is missed here. Each line: the promise, the file, the test's name.
+
+use std::fs;
+
+/// The invariants of the design.
+const INVARIANTS: &[(&str, &str, &str)] = &[
+    ("I1", "tests/it/crash.rs", "sled_survives_kills"),
+    ("I1", "tests/it/crash.rs", "redb_survives_kills"),
+    ("I1", "tests/it/crash.rs", "a_power_cut_loses_nothing_that_was_synced"),
+    ("I2", "tests/it/sync.rs", "every_store_commit_of_a_cycle_may_fail"),
+    ("I2", "src/calendar/tests/model.rs", "calendars_do_as_the_model_says"),
+    ("I3", "tests/it/sync.rs", "a_lost_answer_doubles_nothing"),
+    ("I3", "tests/it/sync.rs", "every_call_of_a_cycle_may_fail"),
+    ("I5", "tests/it/sync.rs", "deleted_on_both_sides_stays_deleted"),
+    ("I6", "tests/it/sync.rs", "source_feed_temporarily_empty"),
+    ("I6", "tests/it/sync.rs", "full_list_has_no_tombstones"),
+    ("I6", "tests/it/sync.rs", "a_listing_that_a_second_one_contradicts_deletes_nothing"),
+    ("I7", "tests/it/sync.rs", "a_mass_deletion_is_held_until_it_is_confirmed"),
+    ("I8", "tests/it/sync.rs", "changes_to_different_properties_both_survive_and_the_same_one_is_recorded"),
+    ("I9", "tests/it/sync.rs", "servers_that_cut_scramble_and_repeat_are_read_whole"),
+    ("I10", "tests/it/simulation/mod.rs", "laws_hold_whatever_happens"),
+    ("I11", "src/calendar/tests/rules.rs", "octets_are_served_as_they_were_put"),
+    ("I11", "tests/it/sync.rs", "a_quiet_poll_costs_one_request"),
+    ("I12", "src/calendar/tests/model.rs", "calendars_do_as_the_model_says"),
+    ("I12", "tests/it/longevity.rs", "client_offline_90_days"),
+    ("I13", "src/calendar/tests/rules.rs", "the_etag_changes_exactly_when_the_octets_do"),
+    ("I15", "tests/it/cli.rs", "what_people_write_and_their_secrets_stay_out_of_logs_and_figures"),
+    ("I16", "tests/it/isolation.rs", "no_answer_depends_on_what_others_keep"),
+    ("I17", "tests/it/edge.rs", "connections_that_rest_give_way_and_those_at_work_do_not"),
+    ("I17", "tests/it/attacks.rs", "whatever_one_peer_does_on_http_2_others_are_served"),
+    ("I18", "tests/it/sync.rs", "a_poisonous_event_is_set_aside_and_the_others_go_on"),
+    ("I20", "tests/it/longevity.rs", "restore_old_backup"),
+    ("I20", "src/app/version.rs", "an_older_program_refuses_what_a_newer_one_wrote"),
+    ("I21", "tests/it/sync.rs", "a_read_only_calendar_is_never_written"),
+    ("I22", "tests/it/store_damage.rs", "wrong_folders_are_told_in_words"),
+];
+
+/// What went wrong elsewhere, by the names that the design gives it.
+const SCENARIOS: &[(&str, &str)] = &[
+    ("killed_mid_sync_does_not_delete_both_sides", "tests/it/sync.rs"),
+    ("source_feed_temporarily_empty", "tests/it/sync.rs"),
+    ("full_list_has_no_tombstones", "tests/it/sync.rs"),
+    ("deleted_in_a_modified_in_b", "tests/it/sync.rs"),
+    ("etag_only_change_is_noop", "tests/it/sync.rs"),
+    ("null_etag_on_upload", "tests/it/sync.rs"),
+    ("two_hrefs_one_uid", "tests/it/sync.rs"),
+    ("reconnect_does_not_duplicate_calendar", "tests/it/sync.rs"),
+    ("delete_uses_listed_href", "tests/it/sync.rs"),
+    ("timeout_is_not_bad_credentials", "tests/it/sync.rs"),
+    ("override_without_master", "tests/it/sync.rs"),
+    ("move_between_calendars_is_not_delete_plus_create_loss", "tests/it/sync.rs"),
+    ("two_devices_same_event_412", "tests/it/sync.rs"),
+    ("rename_calendar_upstream", "tests/it/sync.rs"),
+    ("account_removed_while_sync_running", "tests/it/sync.rs"),
+    ("restore_old_backup", "tests/it/longevity.rs"),
+    ("client_offline_90_days", "tests/it/longevity.rs"),
+    ("kek_rotated_half_way", "tests/it/cli.rs"),
+];
+
+#[test]
+fn every_promise_has_its_test() {
+    let invariants = INVARIANTS.iter().map(|(promise, file, test)| (*promise, *file, *test));
+    let scenarios = SCENARIOS.iter().map(|(test, file)| (*test, *file, *test));
+    for (promise, file, test) in invariants.chain(scenarios) {
+        let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{promise}: {file}: {error}"));
+        let at = text.find(&format!("fn {test}("));
+        let at = at.unwrap_or_else(|| panic!("{promise}: there is no test `{test}` in {file}"));
+        let before: String = text[..at].chars().rev().take(200).collect::<Vec<_>>().into_iter().rev().collect();
+        assert!(before.contains("test]"), "{promise}: `{test}` in {file} is no test");
+        assert!(!before.rsplit('}').next().unwrap().contains("#[ignore"), "{promise}: `{test}` is ignored");
+    }
+}

@@ -73,7 +73,9 @@ impl Gateway {
         let queue = Arc::new(queue);
         let calendars = Calendars::new(store.clone(), queue.clone(), clock.clone(), entropy.clone(), limits(&config));
         let calendars = Arc::new(calendars);
-        let transport = HttpTransport::new(config.providers.allow_private_addresses.clone()).map_err(Failure)?;
+        let transport =
+            HttpTransport::with(config.providers.allow_private_addresses.clone(), &services::outfit(&config)?);
+        let transport = transport.map_err(Failure)?;
         let transport: Arc<dyn Transport> = Arc::new(transport);
         let services = services::services(&config, &transport)?;
         let means = Means { transport, clock: clock.clone(), entropy: entropy.clone() };
@@ -193,8 +195,6 @@ fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
     let set = [
         ("limits.max_instances", limits.max_instances != usual_limits.max_instances),
         ("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances),
-        ("limits.max_upstream_body", limits.max_upstream_body != usual_limits.max_upstream_body),
-        ("providers.icloud", config.providers.icloud != usual.providers.icloud),
         ("webhooks", config.webhooks != usual.webhooks),
         ("oidc", config.oidc != usual.oidc),
         ("alerts", config.alerts != usual.alerts),

@@ -23,7 +23,7 @@ def subscribed(gateway, publisher):
 
 
 def shown(gateway):
-    return {href: (found.etag if hasattr(found, "etag") else found) for href, found in gateway.dav().listing(gateway.unified()).items()}
+    return gateway.dav().listing(gateway.unified())
 
 
 def reason(gateway):

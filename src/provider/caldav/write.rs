@@ -16,7 +16,7 @@ use super::CalDav;
 use super::fault::{Aim, fault};
 use super::fetch::{Got, etag_of};
 use super::place::{resolve, same_resource};
-use super::request::{self, Holder, Listing, uid_conflict};
+use super::request::{self, Holder, Listing, precondition, uid_conflict};
 use super::session::{Ask, Reply};
 use crate::ical::{Component, DateOrTime, Object, Property, fold_line};
 use crate::provider::{Fault, IdempotencyKey, Item, Notify, Position, RemoteId, Stored, Then, Version, Written};
@@ -108,7 +108,8 @@ impl CalDav {
             return Ok((answered(self.ask_about(id, ask(&ended)).await?)?, ended));
         }
         let reply = answered(self.ask_about(id, ask(&octets)).await?)?;
-        let may_want_end = matches!(reply.status.as_u16(), 400 | 403 | 404 | 422) && uid_conflict(&reply).is_none();
+        // One that says why wants something else.
+        let may_want_end = matches!(reply.status.as_u16(), 400 | 403 | 404 | 422) && precondition(&reply).is_none();
         if let Some(ended) = ended.filter(|_| may_want_end) {
             let second = answered(self.ask_about(id, ask(&ended)).await?)?;
             if second.status.is_success() {

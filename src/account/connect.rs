@@ -266,7 +266,7 @@ pub(super) fn same_login(a: &ProviderKind, b: &ProviderKind) -> bool {
         (Google { email: a }, Google { email: b })
         | (Microsoft { email: a, .. }, Microsoft { email: b, .. })
         | (ICloud { username: a, .. }, ICloud { username: b, .. }) => a.eq_ignore_ascii_case(b),
-        (Ics { url: a }, Ics { url: b }) => a == b,
+        (Ics { digest: a, .. }, Ics { digest: b, .. }) => a == b,
         _ => false,
     }
 }

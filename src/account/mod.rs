@@ -28,6 +28,7 @@ use crate::store::{CommitError, Store, StoreError};
 use crate::vault::{KeyRing, VaultError};
 
 mod connect;
+mod feed;
 pub mod oauth;
 mod record;
 mod registry;
@@ -35,7 +36,8 @@ mod reseal;
 mod source;
 
 pub use connect::NewCalDav;
-pub use registry::{GoogleService, MicrosoftService, Services};
+pub use feed::NewICloud;
+pub use registry::{GoogleService, ICloudService, MicrosoftService, Services};
 pub use reseal::Resealed;
 pub use source::Refreshed;
 
@@ -91,6 +93,12 @@ pub enum AccountError {
     /// The same login at the same server is connected already.
     #[error("this login is connected already, as {0:?}")]
     AlreadyConnected(String),
+    /// iCloud refuses the password.
+    #[error(
+        "iCloud refuses the user name or the password; it takes an app-specific password alone, which is made at \
+         account.apple.com under Sign-In and Security"
+    )]
+    AppPassword,
     /// A label that no one could read.
     #[error("a label has 1 to 100 characters, none of them a control character")]
     BadLabel,
@@ -187,8 +195,10 @@ pub enum ProviderKind {
     },
     /// An iCalendar feed, read only.
     Ics {
-        /// Where it is. A secret, since it often is the only key to the feed.
-        url: String,
+        /// The host that it is at. The whole address often is the only key to the feed, and is sealed like a password.
+        host: String,
+        /// A digest of the address, by which the same feed is recognised.
+        digest: String,
     },
     /// iCloud, by an app-specific password.
     ICloud {

@@ -7,8 +7,9 @@ use zeroize::Zeroizing;
 
 use super::oauth::{App, OAuthService, TokenKeeper, TokenSet};
 use super::record::AccountRow;
-use super::{AccountError, Accounts, ProviderKind};
-use crate::provider::caldav::{CalDav, Login};
+use super::{AccountError, Accounts, Means, ProviderKind};
+use crate::provider::caldav::{CalDav, Login, Preset};
+use crate::provider::ics::Feed;
 use crate::provider::microsoft::Microsoft;
 use crate::provider::{Fault, Provider, Tokens};
 use crate::transport::Transport;
@@ -21,8 +22,17 @@ pub struct Services {
     pub google: Option<GoogleService>,
     /// Microsoft, if a client is registered.
     pub microsoft: Option<MicrosoftService>,
-    /// iCloud's address.
-    pub icloud: Option<Url>,
+    /// iCloud, where it is not Apple's own address that is gone to.
+    pub icloud: Option<ICloudService>,
+}
+
+/// How iCloud is reached.
+#[derive(Clone, Debug)]
+pub struct ICloudService {
+    /// Where its calendars are looked for.
+    pub url: Url,
+    /// The way there: the guarded one, or one that goes wherever the administrator said.
+    pub transport: Arc<dyn Transport>,
 }
 
 /// How Google is reached.
@@ -58,16 +68,17 @@ impl Accounts {
                 Arc::new(CalDav::known(given, homes, login(username, &secret)?, &self.means))
             }
             ProviderKind::ICloud { username, homes } => {
-                let given = self.services.icloud.as_ref().map_or(ICLOUD, Url::as_str);
-                Arc::new(CalDav::known(given, homes, login(username, &secret)?, &self.means))
+                let service = self.icloud()?;
+                let means = Means { transport: service.transport.clone(), ..self.means.clone() };
+                Arc::new(
+                    CalDav::known(service.url.as_str(), homes, login(username, &secret)?, &means).with(Preset::ICloud),
+                )
             }
             ProviderKind::Google { email } => self.google(email, self.tokens(OAuthService::Google, row)?)?,
             ProviderKind::Microsoft { email, .. } => {
                 self.microsoft(email, self.tokens(OAuthService::Microsoft, row)?)?
             }
-            ProviderKind::Ics { .. } => {
-                return Err(AccountError::NotConfigured("this version reads no iCalendar feeds"));
-            }
+            ProviderKind::Ics { .. } => Arc::new(Feed::new(feed_address(&secret)?, &self.means)),
         })
     }
 
@@ -90,6 +101,17 @@ impl Accounts {
             OAuthService::Microsoft => {
                 let tenant = self.services.microsoft.as_ref().map_or("common", |service| &service.tenant).to_owned();
                 ProviderKind::Microsoft { email, tenant }
+            }
+        }
+    }
+
+    /// iCloud, as it is reached here.
+    pub(super) fn icloud(&self) -> Result<ICloudService, AccountError> {
+        match &self.services.icloud {
+            Some(service) => Ok(service.clone()),
+            None => {
+                let url = Url::parse(ICLOUD).map_err(|_| AccountError::NotConfigured("iCloud has no address"))?;
+                Ok(ICloudService { url, transport: self.means.transport.clone() })
             }
         }
     }
@@ -128,6 +150,12 @@ pub(super) fn login(username: &str, password: &Secret) -> Result<Login, AccountE
     let text = password.expose_str().filter(|text| !text.chars().any(char::is_control));
     let text = text.ok_or_else(|| Fault::Unauthorized("the password is not text".to_owned()))?;
     Ok(Login { username: username.to_owned(), password: Zeroizing::new(text.to_owned()) })
+}
+
+/// The address of a feed, from the secret of its account.
+fn feed_address(secret: &Secret) -> Result<Url, AccountError> {
+    let url = secret.expose_str().and_then(|text| Url::parse(text).ok());
+    Ok(url.ok_or_else(|| Fault::Refused("the stored address of the feed is none".to_owned()))?)
 }
 
 /// Where iCloud's calendars are looked for.

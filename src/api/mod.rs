@@ -276,7 +276,7 @@ impl Request<'_> {
 
     fn author(&self) -> Author {
         let device = match &self.who.via {
-            Via::AppPassword(id) => Some(id.to_string()),
+            Via::AppPassword(id, _) => Some(id.to_string()),
             _ => None,
         };
         Author::Client { user: self.who.user.clone(), device }

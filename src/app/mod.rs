@@ -85,7 +85,9 @@ impl Gateway {
         let queue = Arc::new(queue);
         let calendars = Calendars::new(store.clone(), queue.clone(), clock.clone(), entropy.clone(), limits(&config));
         let calendars = Arc::new(calendars.with_routes(routes(&config)?));
-        let transport = HttpTransport::new(config.providers.allow_private_addresses.clone()).map_err(Failure)?;
+        let transport =
+            HttpTransport::with(config.providers.allow_private_addresses.clone(), &services::outfit(&config)?);
+        let transport = transport.map_err(Failure)?;
         let transport: Arc<dyn Transport> = Arc::new(transport);
         let services = services::services(&config, &transport)?;
         let means = Means { transport: transport.clone(), clock: clock.clone(), entropy: entropy.clone() };
@@ -219,8 +221,6 @@ fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
     let set = [
         ("limits.max_instances", limits.max_instances != usual_limits.max_instances),
         ("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances),
-        ("limits.max_upstream_body", limits.max_upstream_body != usual_limits.max_upstream_body),
-        ("providers.icloud", config.providers.icloud != usual.providers.icloud),
         ("webhooks", config.webhooks != usual.webhooks),
         ("oidc", config.oidc != usual.oidc),
     ];

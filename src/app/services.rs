@@ -3,15 +3,17 @@
 //! An address that the administrator has set is gone to as it is, into the own network and over http too. Everything
 //! else, above all what people type, stays behind the egress guard.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use url::Url;
 
 use crate::account::oauth::{App, OAuthService};
-use crate::account::{GoogleService, MicrosoftService, Services};
+use crate::account::{GoogleService, ICloudService, MicrosoftService, Services};
 use crate::cli::admin::Failure;
-use crate::config::{Config, Google, Microsoft};
-use crate::transport::{HttpTransport, PrivateAddresses, Transport};
+use crate::config::{Config, Google, ICloud, Microsoft};
+use crate::transport::{HttpTransport, Outfit, PrivateAddresses, Transport};
 
 /// The services that are configured.
 pub(super) fn services(config: &Config, guarded: &Arc<dyn Transport>) -> Result<Services, Failure> {
@@ -19,8 +21,34 @@ pub(super) fn services(config: &Config, guarded: &Arc<dyn Transport>) -> Result<
     Ok(Services {
         google: google(&providers.google, guarded)?,
         microsoft: microsoft(&providers.microsoft, guarded)?,
-        icloud: providers.icloud.url.clone(),
+        icloud: icloud(&providers.icloud, guarded)?,
     })
+}
+
+/// What connections outwards are made with.
+pub(super) fn outfit(config: &Config) -> Result<Outfit, Failure> {
+    let tls = &config.providers.tls;
+    let read = |path: &PathBuf| {
+        fs::read(path)
+            .map_err(|error| Failure(format!("{}, which providers.tls names, can't be read: {error}", path.display())))
+    };
+    let certificate = match (&tls.client_cert, &tls.client_key) {
+        (Some(cert), Some(key)) => {
+            Some(([read(cert)?, b"\n".to_vec(), read(key)?].concat(), tls.client_cert_hosts.clone()))
+        }
+        _ => None,
+    };
+    Ok(Outfit {
+        authorities: tls.ca_file.as_ref().map(read).transpose()?,
+        certificate,
+        http1_only: tls.http1_only,
+        max_body: config.limits.max_upstream_body,
+    })
+}
+
+fn icloud(config: &ICloud, guarded: &Arc<dyn Transport>) -> Result<Option<ICloudService>, Failure> {
+    let Some(url) = config.url.clone() else { return Ok(None) };
+    Ok(Some(ICloudService { url, transport: way(true, guarded)? }))
 }
 
 fn google(config: &Google, guarded: &Arc<dyn Transport>) -> Result<Option<GoogleService>, Failure> {

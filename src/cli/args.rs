@@ -229,6 +229,7 @@ pub(super) enum Account {
         /// A host name, an e-mail address or any URL of the server.
         #[arg(long)]
         url: Option<String>,
+        /// The login name. A CalDAV account without one is connected by a bearer token (RFC 6750) in place of the password.
         #[arg(long, short = 'u')]
         username: Option<String>,
         /// Read the password from the first line of standard input.

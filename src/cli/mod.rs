@@ -285,19 +285,27 @@ fn account_request(account: Account) -> Result<Request, Failure> {
     Ok(match account {
         Account::Add { user, provider: Provider::Caldav, url, username, password_stdin, label, .. } => {
             let url = url.ok_or_else(|| missing("--url"))?;
-            let username = username.ok_or_else(|| missing("--username"))?;
+            // Without a name, what comes on standard input is a bearer token.
+            let username = username.unwrap_or_default();
             if !password_stdin {
                 return Err(missing("--password-stdin"));
             }
             Request::AccountAdd { user, url, username, password: password()?, label }
         }
+        Account::Add { user, provider: Provider::Icloud, username, password_stdin, label, .. } => {
+            let needed = "--username and --password-stdin, with an app-specific password, are needed to connect iCloud";
+            let (Some(username), true) = (username, password_stdin) else { return Err(Failure(needed.to_owned())) };
+            Request::AccountAddICloud { user, username, password: password()?, label }
+        }
+        Account::Add { user, provider: Provider::Ics, url, label, .. } => {
+            let url = url.ok_or_else(|| Failure("--url is needed to subscribe to a feed".to_owned()))?;
+            Request::AccountAddFeed { user, address: Password(Zeroizing::new(url)), label }
+        }
         Account::Add { provider, .. } => {
             let name = match provider {
-                Provider::Icloud => "iCloud accounts are",
-                Provider::Ics => "ICS subscriptions are",
                 Provider::Google => "Google accounts are",
                 Provider::Microsoft => "Microsoft accounts are",
-                Provider::Caldav => "this is",
+                Provider::Caldav | Provider::Icloud | Provider::Ics => "this is",
             };
             return Err(Failure(format!("{name} not in this version; --provider caldav is")));
         }

@@ -205,6 +205,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.server.tls_cert.is_some() != config.server.tls_key.is_some() {
         return wrong("server.tls_cert and server.tls_key are set together, or not at all".to_owned());
     }
+    let tls = &config.providers.tls;
+    if tls.client_cert.is_some() != tls.client_key.is_some()
+        || tls.client_cert.is_some() == tls.client_cert_hosts.is_empty()
+    {
+        let keys = "providers.tls.client_cert, client_key and client_cert_hosts";
+        return wrong(format!("{keys} are set together, or not at all"));
+    }
     if let Err(error) = crate::telemetry::check_level(&config.log.level) {
         return wrong(format!("log.level: {error}"));
     }

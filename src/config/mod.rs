@@ -10,5 +10,5 @@ mod units;
 pub use load::{ConfigError, Loaded};
 pub use sections::{
     Alerts, Config, Conflict, Engine, Google, ICloud, Limits, Log, LogFormat, MassDeleteGuard, Microsoft, Oidc,
-    Providers, Routing, RoutingRule, Security, Server, Storage, Strategy, Sync, Webhooks,
+    Providers, Routing, RoutingRule, Security, Server, Storage, Strategy, Sync, UpstreamTls, Webhooks,
 };

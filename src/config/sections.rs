@@ -292,6 +292,8 @@ pub struct Providers {
     pub microsoft: Microsoft,
     /// See there.
     pub icloud: ICloud,
+    /// See there.
+    pub tls: UpstreamTls,
 }
 
 impl Default for Providers {
@@ -301,6 +303,7 @@ impl Default for Providers {
             google: Google::default(),
             microsoft: Microsoft::default(),
             icloud: ICloud::default(),
+            tls: UpstreamTls::default(),
         }
     }
 }
@@ -371,6 +374,22 @@ pub struct ICloud {
     /// Unset: iCloud's own.
     #[serde(deserialize_with = "units::some_web_address")]
     pub url: Option<Url>,
+}
+
+/// What the servers of a company may need to be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamTls {
+    /// Certificates (PEM) of authorities that are trusted beside the usual ones.
+    pub ca_file: Option<PathBuf>,
+    /// Our certificate chain (PEM), for servers that ask for one.
+    pub client_cert: Option<PathBuf>,
+    /// Private key (PEM) of `client_cert`.
+    pub client_key: Option<PathBuf>,
+    /// The hosts that get to see `client_cert`, as `["dav.example.com"]`.
+    pub client_cert_hosts: Vec<String>,
+    /// Speak HTTP/1.1 only: some servers stumble over HTTP/2.
+    pub http1_only: bool,
 }
 
 /// Notifications from providers. Not used in this version.

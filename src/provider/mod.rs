@@ -20,6 +20,7 @@ use crate::ical::{ComponentKind, Object};
 use crate::vault::Secret;
 
 pub mod caldav;
+pub mod ics;
 pub mod microsoft;
 
 /// A remote calendar service, seen through one account.
@@ -30,6 +31,17 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 
     /// What is new in `calendar` since `from`, one page of it.
     async fn changes(&self, calendar: &RemoteId, from: &Position) -> Result<Page, Fault>;
+
+    /// A full listing. `before` is where the last round ended, for providers that recognise by it what has got another
+    /// name since.
+    async fn changes_afresh(&self, calendar: &RemoteId, _before: Option<&Cursor>) -> Result<Page, Fault> {
+        self.changes(calendar, &Position::Start).await
+    }
+
+    /// After what time the calendar itself asks to be looked at again. Whoever looks sets bounds to it.
+    fn poll_interval(&self, _calendar: &RemoteId) -> Option<Duration> {
+        None
+    }
 
     /// The objects behind `ids`. An id that the service proves gone, or fails on, is left out of the answer;
     /// whoever must know which asks for that one alone: `Fault::Gone` is proof, anything else is not.
@@ -48,6 +60,11 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 
     /// Removes the object at `version` if it is still that version. Already gone is success.
     async fn delete(&self, calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault>;
+
+    /// Whether the account takes a UID only once, whatever the calendar, so that a move has to delete before it creates.
+    fn deletes_first(&self) -> bool {
+        false
+    }
 
     /// The addresses under which the account itself is organizer or attendee, the main one first. None where the
     /// service does not tell.

@@ -19,7 +19,7 @@ use super::record::{self, CURSORS, CursorRow, HELD, Held, Linked};
 use super::{Engine, Target};
 use crate::calendar::PutError;
 use crate::ical::Object;
-use crate::provider::{Cursor, Fault, Item, Position, RemoteId, Then, Version};
+use crate::provider::{Cursor, Fault, Item, Page, Position, RemoteId, Then, Version};
 use crate::store::{Batch, StoreError};
 
 /// Why a source could not be read or written.
@@ -165,33 +165,46 @@ impl Engine {
     ) -> Result<(Round, jiff::Timestamp), PullError> {
         let now = self.clock.now();
         let is_held = HELD.get(&*self.store, &target.source.id).await?.is_some();
-        let row = row.filter(|row| !full && !is_held && now.duration_since(row.compared) < self.compare_every());
-        let Some(row) = row else { return Ok((self.pages(target, Position::Start).await?, now)) };
-        match self.pages(target, Position::After(row.cursor)).await {
-            Err(PullError::Fault(Fault::CursorExpired)) => Ok((self.pages(target, Position::Start).await?, now)),
+        let is_due = |row: &CursorRow| full || is_held || now.duration_since(row.compared) >= self.compare_every();
+        let row = match row {
+            Some(row) if !is_due(&row) => row,
+            before => return Ok((self.listing(target, before.map(|row| row.cursor)).await?, now)),
+        };
+        match self.pages(target, Position::After(row.cursor.clone())).await {
+            Err(PullError::Fault(Fault::CursorExpired)) => Ok((self.listing(target, Some(row.cursor)).await?, now)),
             // A provider that can only list has compared everything.
             Ok(round) if round.complete => Ok((round, now)),
             other => Ok((other?, row.compared)),
         }
     }
 
+    /// A full listing, by a provider that may want to know where the last round ended.
+    async fn listing(&self, target: &Target, before: Option<Cursor>) -> Result<Round, PullError> {
+        let first = target.provider.changes_afresh(&target.source.remote, before.as_ref()).await?;
+        self.pages_from(target, first, true).await
+    }
+
     async fn pages(&self, target: &Target, from: Position) -> Result<Round, PullError> {
-        let whole = from == Position::Start;
-        let (mut items, mut gone, mut complete) = (Vec::new(), Vec::new(), whole);
-        let (mut position, mut tokens) = (from, HashSet::new());
+        let first = target.provider.changes(&target.source.remote, &from).await?;
+        self.pages_from(target, first, from == Position::Start).await
+    }
+
+    /// The rest of a round. `whole`: it began with nothing known.
+    async fn pages_from(&self, target: &Target, first: Page, whole: bool) -> Result<Round, PullError> {
+        let (mut items, mut gone) = (Vec::new(), Vec::new());
+        let (mut page, mut tokens) = (first, HashSet::new());
         for _ in 0..PAGES {
-            let page = target.provider.changes(&target.source.remote, &position).await?;
             self.attempts.looked_at(&target.source.id, Kind::Pull, page.items.len());
             items.extend(page.items);
             gone.extend(page.gone);
-            complete = page.complete;
             match page.then {
-                Then::Done(cursor) => return Ok(Round { items, gone, complete, whole, cursor }),
-                Then::Next(token) if tokens.insert(token.0.clone()) => position = Position::Next(token),
+                Then::Done(cursor) => return Ok(Round { items, gone, complete: page.complete, whole, cursor }),
+                Then::Next(token) if tokens.insert(token.0.clone()) => {
+                    page = target.provider.changes(&target.source.remote, &Position::Next(token)).await?;
+                }
                 Then::Next(_) => return Err(Fault::Garbled("the listing repeats itself without end".into()).into()),
             }
         }
-        let _ = complete;
         Err(Fault::Garbled("the listing has no end".into()).into())
     }
 

@@ -19,7 +19,7 @@ use crate::calendar::{
     Version as Side, Want,
 };
 use crate::ical::{self, Merged, Object};
-use crate::id::EventId;
+use crate::id::{EventId, SourceId};
 use crate::jobs::Priority;
 use crate::provider::{Change, Fault, IdempotencyKey, Item, Notify, RemoteId, Removal, Stored, Version, Written};
 use crate::store::{Batch, CommitError};
@@ -64,7 +64,9 @@ impl Engine {
         let (mut pushed, mut trouble) = (Pushed::default(), None);
         for (event, intent) in self.calendars.intents(&job.source).await? {
             let waits = match &intent.after {
-                Some(first) if self.calendars.intent(first, event).await?.is_some() => true,
+                Some(first) if self.calendars.intent(first, event).await?.is_some() => {
+                    !self.goes_first(&target, &intent, first).await?
+                }
                 _ => match self.push_event(&target, event).await {
                     Ok(waits) => waits,
                     // What one object can't have must not hold up the others.
@@ -83,6 +85,32 @@ impl Engine {
             Some(fault) => Err(fault.into()),
             None => Ok(pushed),
         }
+    }
+
+    /// Whether a deletion goes before the creation that it would wait for: the account takes a UID once, and the event moves
+    /// within it. Until the other half is done too the safety copy is ours.
+    async fn goes_first(&self, target: &Target, intent: &Intent, other: &SourceId) -> Result<bool, PullError> {
+        if intent.want != Want::Gone || !target.provider.deletes_first() {
+            return Ok(false);
+        }
+        let other = self.accounts.source(other).await.map_err(PullError::from)?;
+        Ok(other.account == target.source.account)
+    }
+
+    /// The other half of [`Engine::goes_first`]: whether the event has still to leave another calendar of the account.
+    async fn has_to_leave(&self, target: &Target, event: EventId) -> Result<bool, PullError> {
+        if !target.provider.deletes_first() {
+            return Ok(false);
+        }
+        let account = self.accounts.account(&target.source.account).await.map_err(PullError::from)?;
+        for source in self.accounts.sources_of(&account).await.map_err(PullError::from)? {
+            let is_other = source.id != target.source.id;
+            let intent = if is_other { self.calendars.intent(&source.id, event).await? } else { None };
+            if intent.is_some_and(|intent| intent.want == Want::Gone) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Brings one event's remote copy up to date. Whether that has to wait for something.
@@ -184,6 +212,9 @@ impl Engine {
     }
 
     async fn create(&self, target: &Target, out: &Outgoing, ours: &Object) -> Result<Done, PullError> {
+        if self.has_to_leave(target, out.event).await? {
+            return Ok(Done::Waits);
+        }
         let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
         let sent = outward(target, out, ours);
         let change = Change { object: &sent, base: None, notify: Notify::Nobody };
@@ -401,6 +432,8 @@ impl Engine {
         self.calendars.clear_intent_into(&mut also, source, out.event, &out.intent);
         let base = out.linked.as_ref().and_then(|linked| item::agreed_revision(&linked.link.base));
         let undo = match (&out.linked, base, &out.ours) {
+            // Half of a move: it is nowhere else any more, and must not go from here too.
+            (None, _, _) if target.provider.deletes_first() && out.row.last_revision > 1 => None,
             (None, _, _) => Some(Before::Absent),
             (Some(_), Some(revision), _) => Some(Before::Revision(revision)),
             (Some(_), None, None) => Some(Before::Revision(out.row.revision)),

@@ -15,10 +15,14 @@ use super::pull::PullError;
 use super::push::Pushed;
 use crate::calendar::{PushJob, PutError};
 use crate::clock::Clock;
-use crate::id::AccountId;
+use crate::id::{AccountId, SourceId};
 use crate::jobs::{Leased, Outcome, Priority, Queue};
 use crate::provider::Fault;
 
+/// No calendar is looked at more often because it says so.
+const OFTENEST: Duration = Duration::from_mins(5);
+/// And none is left alone for longer.
+const SELDOMEST: Duration = Duration::from_hours(24);
 /// How long to stay away from a queue that can't be read.
 const QUEUE_TROUBLE: Duration = Duration::from_secs(5);
 
@@ -104,11 +108,23 @@ impl Engine {
         let trouble = result.as_ref().err().filter(|error| !matches!(error, PullError::NotMirrored));
         self.attempts.end(&job.source, Kind::Pull, trouble.map(ToString::to_string));
         match result {
-            Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.poll_interval)) },
+            Ok(()) => {
+                Outcome::Again { at: job::after(self.clock.now(), self.spread(self.poll_interval(&job.source).await)) }
+            }
             Err(PullError::NotMirrored) => Outcome::Done,
             Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,
             Err(error) => troubled(&error),
         }
+    }
+
+    /// The pause until the next look. A calendar may ask for a longer one, or for one that is a little shorter.
+    async fn poll_interval(&self, source: &SourceId) -> Duration {
+        let usual = self.config.poll_interval;
+        let wished = match self.target(source).await {
+            Ok(target) => target.provider.poll_interval(&target.source.remote),
+            Err(_) => None,
+        };
+        wished.map_or(usual, |wished| wished.clamp(usual.min(OFTENEST), usual.max(SELDOMEST)))
     }
 
     async fn run_push(&self, job: &PushJob) -> Outcome {

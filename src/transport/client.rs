@@ -16,8 +16,8 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
-use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Certificate, Client, Identity};
 use url::{Host, Url};
 
 use super::egress::{PrivateAddresses, is_special};
@@ -30,7 +30,39 @@ pub struct HttpTransport {
     open: Client,
     /// For credentials over plain http: connects to private addresses alone.
     indoors: Client,
+    /// For https to the hosts that want a certificate of ours.
+    certified: Option<(Vec<String>, Client)>,
+    /// The most octets of any answer.
+    max_body: usize,
     names: Option<TokioResolver>,
+}
+
+/// What a company's network needs, and bounds for everybody's.
+#[derive(Clone)]
+pub struct Outfit {
+    /// Certificates (PEM) of authorities that are trusted beside the usual ones.
+    pub authorities: Option<Vec<u8>>,
+    /// A certificate of ours with its key (PEM), and the hosts that get to see it.
+    pub certificate: Option<(Vec<u8>, Vec<String>)>,
+    /// Speak HTTP/1.1 only, to servers that stumble over multiplexing.
+    pub http1_only: bool,
+    /// The most octets of any answer.
+    pub max_body: usize,
+}
+
+impl fmt::Debug for Outfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outfit")
+            .field("http1_only", &self.http1_only)
+            .field("max_body", &self.max_body)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Outfit {
+    fn default() -> Self {
+        Self { authorities: None, certificate: None, http1_only: false, max_body: usize::MAX }
+    }
 }
 
 impl HttpTransport {
@@ -39,16 +71,43 @@ impl HttpTransport {
     /// # Errors
     /// When the TLS library or the resolver can't be set up, in words.
     pub fn new(private: PrivateAddresses) -> Result<Self, String> {
+        Self::with(private, &Outfit::default())
+    }
+
+    /// The same with what the network at hand needs.
+    ///
+    /// # Errors
+    /// When the TLS library or the resolver can't be set up, or a certificate can't be read, in words.
+    pub fn with(private: PrivateAddresses, outfit: &Outfit) -> Result<Self, String> {
         // The first caller in the process wins; all callers install the same one.
         let _already = rustls::crypto::ring::default_provider().install_default().is_err();
-        let client = |reach| {
+        let authorities = match &outfit.authorities {
+            Some(pem) => Certificate::from_pem_bundle(pem)
+                .ok()
+                .filter(|found| !found.is_empty())
+                .ok_or("there is no certificate (PEM) in the file of authorities")?,
+            None => Vec::new(),
+        };
+        let client = |reach, identity: Option<Identity>| {
             let guard = Guard { private: private.clone(), reach };
-            build(guard).map_err(|e| format!("the HTTP client can't be set up: {}", chain(&e)))
+            let built = build(&guard, &authorities, identity, outfit.http1_only);
+            built.map_err(|e| format!("the HTTP client can't be set up: {}", chain(&e)))
+        };
+        let certified = match &outfit.certificate {
+            Some((pem, hosts)) => {
+                let identity = Identity::from_pem(pem)
+                    .map_err(|_| "the client certificate and its key can't be read: both have to be PEM")?;
+                let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+                Some((hosts, client(Reach::Anywhere, Some(identity))?))
+            }
+            None => None,
         };
         let names = TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build);
         Ok(Self {
-            open: client(Reach::Anywhere)?,
-            indoors: client(Reach::Indoors)?,
+            open: client(Reach::Anywhere, None)?,
+            indoors: client(Reach::Indoors, None)?,
+            certified,
+            max_body: outfit.max_body,
             // Without a readable resolv.conf discovery does without SRV; all else still works.
             names: names.ok(),
             private,
@@ -87,10 +146,15 @@ impl Transport for HttpTransport {
                 return Err(TransportError::ClearText { host });
             }
         }
-        let client = if in_clear { &self.indoors } else { &self.open };
+        let client = match &self.certified {
+            _ if in_clear => &self.indoors,
+            Some((hosts, client)) if hosts.contains(&host) => client,
+            _ => &self.open,
+        };
         *outgoing.timeout_mut() = Some(rules.total);
         let answer = client.execute(outgoing).await.map_err(|e| explain(&e, &host))?;
-        receive(answer, rules, &host).await
+        let rules = SendRules { max_body: rules.max_body.min(self.max_body), ..*rules };
+        receive(answer, &rules, &host).await
     }
 
     async fn services(&self, name: &str) -> Vec<Service> {
@@ -181,23 +245,33 @@ impl Resolve for Guard {
     }
 }
 
-fn build(guard: Guard) -> reqwest::Result<Client> {
-    let builder = |guard| {
-        Client::builder()
+fn build(
+    guard: &Guard,
+    authorities: &[Certificate],
+    identity: Option<Identity>,
+    http1_only: bool,
+) -> reqwest::Result<Client> {
+    let builder = || {
+        let mut builder = Client::builder()
             .user_agent(concat!("LinearTime/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .referer(false)
-            .dns_resolver(Arc::new(guard))
+            .dns_resolver(Arc::new(guard.clone()))
             .connect_timeout(CONNECT)
             .read_timeout(IDLE)
             .pool_idle_timeout(POOLED)
             .pool_max_idle_per_host(4)
             .tcp_keepalive(POOLED)
+            .tls_certs_merge(authorities.iter().cloned());
+        if let Some(identity) = identity.clone() {
+            builder = builder.identity(identity);
+        }
+        if http1_only { builder.http1_only() } else { builder }
     };
     // A machine without root certificates can still serve, and speak http to its own network.
-    builder(guard.clone()).build().or_else(|_| builder(guard).tls_certs_only([]).build())
+    builder().build().or_else(|_| builder().tls_certs_only(authorities.iter().cloned()).build())
 }
 
 fn check(request: &Request<Bytes>) -> Result<(), TransportError> {

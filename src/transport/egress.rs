@@ -17,7 +17,7 @@ pub enum PrivateAddresses {
     /// `false`: none is allowed.
     #[default]
     Refuse,
-    /// `true`: all are.
+    /// `true`: all are, but for metadata services.
     Allow,
     /// A list of hosts and networks: these are.
     Only(Vec<Exception>),
@@ -56,7 +56,8 @@ impl PrivateAddresses {
     /// Whether a connection to `address`, which `host` resolved to, may be made.
     pub fn admits(&self, host: &str, address: IpAddr) -> bool {
         match self {
-            Self::Allow => true,
+            // A cloud's metadata service hands out the machine's own keys: only by name.
+            Self::Allow => !is_metadata(address),
             Self::Refuse => !is_special(address),
             Self::Only(list) => !is_special(address) || list.iter().any(|entry| entry.covers(host, address)),
         }
@@ -77,6 +78,16 @@ pub fn is_special(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_special_v4(v4),
         IpAddr::V6(v6) => embedded(v6).map_or_else(|| is_special_v6(v6), is_special_v4),
+    }
+}
+
+/// Whether a cloud's metadata service is at `address`: AWS, Azure, Google and most others; AWS by IPv6; Alibaba; Oracle.
+fn is_metadata(address: IpAddr) -> bool {
+    match unwrapped(address) {
+        IpAddr::V4(v4) => {
+            matches!(v4.octets(), [169, 254, 169, 254] | [169, 254, 170, 2] | [100, 100, 100, 200] | [192, 0, 0, 192])
+        }
+        IpAddr::V6(v6) => v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
     }
 }
 
@@ -145,7 +156,14 @@ mod tests {
         for text in special.split_whitespace() {
             assert!(is_special(ip(text)), "{text}");
             assert!(!PrivateAddresses::Refuse.admits("h", ip(text)), "{text}");
-            assert!(PrivateAddresses::Allow.admits("h", ip(text)), "{text}");
+            assert!(PrivateAddresses::Allow.admits("h", ip(text)) != is_metadata(ip(text)), "{text}");
+        }
+        let metadata = "169.254.169.254 169.254.170.2 100.100.100.200 192.0.0.192 fd00:ec2::254 ::ffff:169.254.169.254 \
+            64:ff9b::a9fe:a9fe 2002:a9fe:a9fe::1";
+        for text in metadata.split_whitespace() {
+            assert!(!PrivateAddresses::Allow.admits("h", ip(text)), "{text}");
+            let named = PrivateAddresses::Only(vec![text.parse().unwrap()]);
+            assert!(named.admits("h", ip(text)), "{text}");
         }
         let public = "1.1.1.1 100.63.255.255 100.128.0.0 172.15.0.1 172.32.0.1 192.0.1.1 192.167.1.1 198.17.0.1 \
             198.20.0.1 223.255.255.255 2606:4700::1111 2a00:1450::1 2001:4860::8888 ::ffff:1.1.1.1 64:ff9b::101:101 \

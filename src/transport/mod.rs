@@ -17,7 +17,7 @@ pub mod egress;
 pub mod fake;
 pub mod retry_after;
 
-pub use self::client::HttpTransport;
+pub use self::client::{HttpTransport, Outfit};
 pub use self::egress::PrivateAddresses;
 
 /// Sends single requests to other servers.

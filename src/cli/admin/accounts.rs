@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Failure, SourceChange, existing, failed};
-use crate::account::{Account, NewCalDav, ProviderKind};
+use crate::account::{Account, NewCalDav, NewICloud, ProviderKind};
 use crate::app::Gateway;
 use crate::calendar::{Collection, CollectionChange, CollectionKind, Mirror, Privacy};
 use crate::id::{AccountId, UserId};
@@ -22,7 +22,27 @@ pub(super) struct New {
 pub(super) async fn add(gateway: &Gateway, user: &str, new: New) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
     let new = NewCalDav { label: new.label, address: new.url, username: new.username, password: new.password };
-    let account = gateway.accounts.add_caldav(&user, new).await?;
+    added(gateway, gateway.accounts.add_caldav(&user, new).await?).await
+}
+
+pub(super) async fn add_icloud(gateway: &Gateway, user: &str, new: NewICloud) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    added(gateway, gateway.accounts.add_icloud(&user, new).await?).await
+}
+
+pub(super) async fn add_feed(
+    gateway: &Gateway,
+    user: &str,
+    address: &Secret,
+    label: Option<&str>,
+) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let address = address.expose_str().unwrap_or_default();
+    added(gateway, gateway.accounts.add_feed(&user, address, label).await?).await
+}
+
+/// A new account's work begins.
+async fn added(gateway: &Gateway, account: Account) -> Result<Answer, Failure> {
     gateway.sync.attend(&account.id).await?;
     let sources = gateway.accounts.sources_of(&account).await?.len();
     let text = format!("{} is connected as {}, with {sources} calendars", account.label, account.id);
@@ -109,6 +129,11 @@ pub(super) async fn source_set(
     if change.mirror.is_some() && one.source().is_none() {
         return failed(format!("{id} is a local calendar: nothing is mirrored"));
     }
+    if let (Some(Mirror::TwoWay), Some(at)) = (change.mirror, one.source())
+        && gateway.accounts.source(&at.source).await?.read_only
+    {
+        return failed(format!("{id} can only be read: its provider takes no changes"));
+    }
     let resumed = change.mirror.is_some_and(|mirror| mirror != Mirror::Off && one.mirror == Mirror::Off);
     let new = CollectionChange {
         display_name: change.name,
@@ -151,9 +176,11 @@ async fn record(gateway: &Gateway, account: &Account) -> Result<Value, Failure> 
     let one = status.accounts.iter().find(|one| one.id == account.id);
     let mut record = one.map_or_else(|| json!({ "id": account.id, "label": account.label }), status_record);
     if let Some(fields) = record.as_object_mut() {
-        // The address of a feed is a secret.
-        if let ProviderKind::CalDav { given, .. } = &account.provider {
-            fields.insert("url".to_owned(), json!(given));
+        match &account.provider {
+            ProviderKind::CalDav { given, .. } => drop(fields.insert("url".to_owned(), json!(given))),
+            // The address of a feed is a secret.
+            ProviderKind::Ics { host, .. } => drop(fields.insert("host".to_owned(), json!(host))),
+            _ => {}
         }
         fields.insert("username".to_owned(), json!(account.provider.username()));
         fields.insert("invitations".to_owned(), json!(account.invitations));

@@ -64,6 +64,17 @@ pub(crate) enum Request {
         password: Password,
         label: Option<String>,
     },
+    AccountAddICloud {
+        user: String,
+        username: String,
+        password: Password,
+        label: Option<String>,
+    },
+    AccountAddFeed {
+        user: String,
+        address: Password,
+        label: Option<String>,
+    },
     AccountList {
         user: String,
     },
@@ -315,6 +326,13 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         R::AccountAdd { user, url, username, password, label } => {
             let new = accounts::New { url, username, password: password.secret(), label };
             accounts::add(gateway, &user, new).await
+        }
+        R::AccountAddICloud { user, username, password, label } => {
+            let new = crate::account::NewICloud { label, username, password: password.secret() };
+            accounts::add_icloud(gateway, &user, new).await
+        }
+        R::AccountAddFeed { user, address, label } => {
+            accounts::add_feed(gateway, &user, &address.secret(), label.as_deref()).await
         }
         R::AccountList { user } => accounts::list(gateway, &user).await,
         R::AccountRemove { user, id } => accounts::remove(gateway, &user, &id).await,

@@ -1,4 +1,5 @@
-//! Signing in at a CalDAV server: Basic (RFC 7617) and Digest (RFC 7616, 2617), as the server challenges.
+//! Signing in at a CalDAV server: Basic (RFC 7617) and Digest (RFC 7616, 2617), as the server challenges; or by a bearer
+//! token (RFC 6750), where a person has one.
 //!
 //! Invariant: the strongest scheme that the server offers is used; a password that was refused is not sent a
 //! second time (repeated failures lock accounts); a password is never part of a `Debug` or an error.
@@ -20,10 +21,10 @@ use zeroize::Zeroizing;
 
 use crate::entropy::Entropy;
 
-/// A name and a password.
+/// A name and a password, or a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The name.
+    /// The name. Empty: the password is a bearer token.
     pub username: String,
     /// The password.
     pub password: Zeroizing<String>,
@@ -63,6 +64,10 @@ impl Authenticator {
     /// TLS unasked (some servers answer the unnamed instead of asking), else nothing until challenged.
     pub(super) fn authorization(&self, method: &Method, url: &Url) -> Option<HeaderValue> {
         let mut schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.login.username.is_empty() {
+            let is_asked_for = url.scheme() == "https" || schemes.contains_key(&url.origin());
+            return is_asked_for.then(|| self.bearer()).flatten();
+        }
         match schemes.get_mut(&url.origin()) {
             Some(Scheme::Digest(prompt)) => self.digest(prompt, method, url),
             Some(Scheme::Basic) => self.basic(),
@@ -74,6 +79,11 @@ impl Authenticator {
     /// Takes in a 401's challenges. Whether the request is worth sending again with what was learned.
     pub(super) fn challenged(&self, url: &Url, headers: &HeaderMap, sent: Option<&HeaderValue>) -> bool {
         let mut schemes = self.schemes.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.login.username.is_empty() {
+            // Whatever is asked for, a token is all there is; which scheme is noted makes no difference.
+            schemes.insert(url.origin(), Scheme::Basic);
+            return sent.is_none();
+        }
         let sent_digest = sent.is_some_and(|value| value.as_bytes().starts_with(b"Digest"));
         match strongest(&challenges(headers)) {
             Some(Scheme::Digest(prompt)) => {
@@ -98,6 +108,10 @@ impl Authenticator {
         }
         schemes.insert(url.origin(), Scheme::Basic);
         true
+    }
+
+    fn bearer(&self) -> Option<HeaderValue> {
+        sensitive(&Zeroizing::new(format!("Bearer {}", self.login.password.as_str())))
     }
 
     fn basic(&self) -> Option<HeaderValue> {
@@ -332,6 +346,20 @@ mod tests {
         assert_eq!(auth.authorization(&Method::GET, &url), None);
         assert!(auth.challenged(&url, &headers(&[]), None));
         assert!(auth.authorization(&Method::GET, &url).unwrap().is_sensitive());
+    }
+
+    #[test]
+    fn a_token_without_a_name_is_a_bearers_and_is_sent_once() {
+        let login = Login { username: String::new(), password: Zeroizing::new("t0ken".to_owned()) };
+        let auth = Authenticator::new(login, Arc::new(SeededEntropy::new(1)));
+        let url: Url = "https://dav.example.org/x".parse().unwrap();
+        let sent = auth.authorization(&Method::GET, &url);
+        assert_eq!(sent.as_ref().unwrap(), "Bearer t0ken");
+        assert!(!auth.challenged(&url, &headers(&["Bearer error=\"invalid_token\", Basic realm=x"]), sent.as_ref()));
+        let url: Url = "http://10.0.0.1/x".parse().unwrap();
+        assert_eq!(auth.authorization(&Method::GET, &url), None);
+        assert!(auth.challenged(&url, &headers(&["Bearer realm=x"]), None));
+        assert_eq!(auth.authorization(&Method::GET, &url).unwrap(), "Bearer t0ken");
     }
 
     #[test]

@@ -51,6 +51,15 @@ pub struct Means {
     pub entropy: Arc<dyn Entropy>,
 }
 
+/// A service whose ways are known beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// None: what the server can do is found out by trial.
+    Any,
+    /// Apple's: one request at a time, an end on every event, a UID in one calendar only.
+    ICloud,
+}
+
 /// A remote CalDAV account.
 pub struct CalDav {
     session: Session,
@@ -69,7 +78,17 @@ impl CalDav {
         login: Login,
         means: &Means,
     ) -> Result<(Self, Vec<RemoteCalendar>), DiscoverError> {
-        let account = Self::empty(given, login, means);
+        Self::discover_as(Preset::Any, given, login, means).await
+    }
+
+    /// The same at a service whose ways are known.
+    pub async fn discover_as(
+        preset: Preset,
+        given: &str,
+        login: Login,
+        means: &Means,
+    ) -> Result<(Self, Vec<RemoteCalendar>), DiscoverError> {
+        let account = Self::empty(given, login, means).with(preset);
         let (homes, calendars) = discover::discover(&account.session, given, means.clock.as_ref()).await?;
         let calendars = account.settle(homes, calendars);
         Ok((account, calendars))
@@ -87,6 +106,18 @@ impl CalDav {
         }
         *account.homes.lock().unwrap_or_else(PoisonError::into_inner) = homes;
         account
+    }
+
+    /// With the ways of a known service, which need not be found out by trial.
+    #[must_use]
+    pub fn with(mut self, preset: Preset) -> Self {
+        if preset == Preset::ICloud {
+            self.session.one_at_a_time();
+            let known =
+                Abilities { wants_end: true, one_uid: true, protects_existing: Some(true), ..Abilities::default() };
+            *self.abilities.get_mut().unwrap_or_else(PoisonError::into_inner) = known;
+        }
+        self
     }
 
     /// Where its calendars are, for [`CalDav::known`]. Changes when the server has moved them.
@@ -184,8 +215,12 @@ impl Provider for CalDav {
         self.update_object(calendar, version, change.object).await
     }
 
-    async fn delete(&self, _calendar: &RemoteId, version: &Version, _removal: &Removal<'_>) -> Result<(), Fault> {
-        self.delete_object(version).await
+    async fn delete(&self, _calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault> {
+        self.delete_object(version, removal.notify).await
+    }
+
+    fn deletes_first(&self) -> bool {
+        self.takes_a_uid_once()
     }
 
     fn homes(&self) -> Vec<String> {

@@ -99,6 +99,11 @@ impl Session {
         }
     }
 
+    /// From now on no two requests at once.
+    pub(super) fn one_at_a_time(&mut self) {
+        self.budget = Semaphore::new(1);
+    }
+
     pub(super) fn transport(&self) -> &dyn Transport {
         self.transport.as_ref()
     }

@@ -11,7 +11,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::entropy::SeededEntropy;
 use crate::ical::Object;
-use crate::provider::{Cursor, RemoteTag, Stored, Then};
+use crate::provider::{Cursor, Notify, RemoteTag, Stored, Then};
 use crate::transport::TransportError;
 use crate::transport::fake::{Answer, FakeTransport, answer};
 
@@ -76,7 +76,7 @@ fn error(status: u16, condition: &str) -> Answer {
 
 fn octets(uid: &str) -> String {
     format!(
-        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:{uid}\r\nDTSTAMP:20260101T000000Z\r\nDTSTART:20260101T000000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:{uid}\r\nDTSTAMP:20260101T000000Z\r\nDTSTART:20260101T000000Z\r\nDTEND:20260101T010000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
     )
 }
 
@@ -668,4 +668,55 @@ async fn only_calendars_are_calendars() {
     let calendars = account(&fake).calendars().await.unwrap();
     assert_eq!(calendars.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["/ana/real/"]);
     assert_eq!(calendars[0].name, "real");
+}
+
+#[tokio::test]
+async fn an_event_without_an_end_gets_it_where_the_server_wants_one() {
+    let endless = |start: &str| {
+        let text = octets("u1").replace("DTSTART:20260101T000000Z\r\nDTEND:20260101T010000Z", start);
+        Object::parse(text.into()).unwrap()
+    };
+    let fake = script(vec![
+        ("PUT", answer(404, &[], "")),
+        ("PUT", answer(204, &[], "")),
+        ("GET", answer(200, &[("etag", "\"1\"")], &octets("u1"))),
+        ("PUT", answer(204, &[], "")),
+        ("GET", answer(200, &[("etag", "\"2\"")], &octets("u1"))),
+    ]);
+    let provider = account(&fake);
+    for start in ["DTSTART;VALUE=DATE:20261231", "DTSTART;TZID=Europe/Berlin:20260101T100000"] {
+        provider.update(&work(), &version("u.ics", Some("\"0\"")), &Change::of(&endless(start))).await.unwrap();
+    }
+    let sent: Vec<String> = fake
+        .requests()
+        .iter()
+        .filter(|request| request.method() == "PUT")
+        .map(|request| String::from_utf8(request.body().to_vec()).unwrap())
+        .collect();
+    assert_eq!(sent.len(), 3, "once found out, it is known");
+    assert!(!sent[0].contains("DTEND"));
+    assert!(sent[1].contains("DTSTART;VALUE=DATE:20261231\r\nDTEND;VALUE=DATE:20270101\r\n"));
+    assert!(sent[2].contains("DTEND;TZID=Europe/Berlin:20260101T100000\r\n"));
+}
+
+#[tokio::test]
+async fn a_deletion_that_nobody_shall_hear_of_says_so() {
+    for (notify, flag) in [(Notify::Nobody, Some("F")), (Notify::Attendees, None)] {
+        let fake = script(vec![("DELETE", answer(204, &[], ""))]);
+        let removal = Removal { notify, ..Removal::default() };
+        account(&fake).delete(&work(), &version("u.ics", Some("\"0\"")), &removal).await.unwrap();
+        let requests = fake.requests();
+        let sent = requests[0].headers().get("schedule-reply").map(|value| value.to_str().unwrap());
+        assert_eq!(sent, flag);
+    }
+}
+
+#[tokio::test]
+async fn a_uid_that_another_calendar_has_is_learned_from() {
+    let elsewhere = "<C:no-uid-conflict><D:href>/ana/home/holder.ics</D:href></C:no-uid-conflict>";
+    let fake = script(vec![("GET", answer(404, &[], "")), ("PUT", error(403, elsewhere))]);
+    let provider = account(&fake);
+    assert!(!provider.deletes_first());
+    assert_eq!(provider.create(&work(), &key(), &Change::of(&object("u1"))).await, Err(Fault::Exists(None)));
+    assert!(provider.deletes_first(), "a move has to delete first");
 }

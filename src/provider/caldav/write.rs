@@ -16,18 +16,22 @@ use super::CalDav;
 use super::fault::{Aim, fault};
 use super::fetch::{Got, etag_of};
 use super::place::{resolve, same_resource};
-use super::request::{self, Holder, Listing, uid_conflict};
+use super::request::{self, Holder, Listing, precondition, uid_conflict};
 use super::session::{Ask, Reply};
-use crate::ical::Object;
-use crate::provider::{Fault, IdempotencyKey, Item, Position, RemoteId, Stored, Then, Version, Written};
+use crate::ical::{Component, DateOrTime, Object, Property, fold_line};
+use crate::provider::{Fault, IdempotencyKey, Item, Notify, Position, RemoteId, Stored, Then, Version, Written};
 
 /// What this account's server was seen to do.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Abilities {
     /// `If-None-Match: *` keeps an existing object.
-    protects_existing: Option<bool>,
+    pub(super) protects_existing: Option<bool>,
     /// An entity tag in the answer to PUT means: stored as sent.
-    tag_means_stored: Option<bool>,
+    pub(super) tag_means_stored: Option<bool>,
+    /// An event needs DTEND or DURATION, which RFC 5545 3.6.1 leaves open.
+    pub(super) wants_end: bool,
+    /// A UID is taken in one calendar of the account only.
+    pub(super) one_uid: bool,
 }
 
 impl CalDav {
@@ -52,23 +56,23 @@ impl CalDav {
         {
             return Err(Fault::Exists(Some(there)));
         }
-        let put = || Ask::new(Method::PUT, &url).calendar(object.octets().clone()).header(IF_NONE_MATCH, "*");
-        let reply = answered(self.ask(put()).await?)?;
+        let put = |octets: &Bytes| Ask::new(Method::PUT, &url).calendar(octets.clone()).header(IF_NONE_MATCH, "*");
+        let (reply, sent) = self.put(&id, object, put).await?;
         if !reply.status.is_success() {
             return Err(self.why_not_created(&collection, &id, &reply, object).await);
         }
         if protects.is_none() {
             // The same octets once more: a server that keeps the promise refuses them, any other loses nothing.
-            let second = self.ask(put()).await;
+            let second = self.ask(put(&sent)).await;
             let kept = second.as_ref().is_ok_and(|reply| reply.status == StatusCode::PRECONDITION_FAILED);
             let broken = second.as_ref().is_ok_and(|reply| reply.status.is_success());
             self.learn_ability(|abilities| abilities.protects_existing = (kept || broken).then_some(kept));
             if broken {
                 // It has another tag now.
-                return self.read_back(&id, object.octets()).await;
+                return self.read_back(&id, &sent).await;
             }
         }
-        self.written(id, &reply, object.octets()).await
+        self.written(id, &reply, &sent).await
     }
 
     pub(super) async fn update_object(
@@ -78,21 +82,51 @@ impl CalDav {
         object: &Object,
     ) -> Result<Written, Fault> {
         let id = &version.id;
-        let put = Ask::new(Method::PUT, &self.url(id)?).calendar(object.octets().clone());
-        let reply = answered(self.ask_about(id, self.conditional(put, version).await?).await?)?;
+        let put = self.conditional(Ask::new(Method::PUT, &self.url(id)?), version).await?;
+        let (reply, sent) = self.put(id, object, |octets| put.clone().calendar(octets.clone())).await?;
         if reply.status.is_success() {
-            return self.written(id.clone(), &reply, object.octets()).await;
+            return self.written(id.clone(), &reply, &sent).await;
         }
         if let Some(holder) = uid_conflict(&reply) {
             let collection = self.url(calendar)?;
-            return Err(self.held(holder, &collection, object.uid()).await);
+            return Err(self.taken(holder, &collection, object.uid()).await);
         }
         Err(self.why_not_matched(id, &reply).await)
     }
 
-    pub(super) async fn delete_object(&self, version: &Version) -> Result<(), Fault> {
+    /// The answer to a PUT of `object`, and the octets that were sent with it. A server that refuses an event without an
+    /// end (iCloud does with 404 or 403) gets it with the end that it has by RFC 5545 3.6.1, from then on at once.
+    async fn put(
+        &self,
+        id: &RemoteId,
+        object: &Object,
+        ask: impl Fn(&Bytes) -> Ask + Send + Sync,
+    ) -> Result<(Reply, Bytes), Fault> {
+        let octets = object.octets().clone();
+        let ended = with_end(object);
+        if let Some(ended) = ended.clone().filter(|_| self.abilities().wants_end) {
+            return Ok((answered(self.ask_about(id, ask(&ended)).await?)?, ended));
+        }
+        let reply = answered(self.ask_about(id, ask(&octets)).await?)?;
+        // One that says why wants something else.
+        let may_want_end = matches!(reply.status.as_u16(), 400 | 403 | 404 | 422) && precondition(&reply).is_none();
+        if let Some(ended) = ended.filter(|_| may_want_end) {
+            let second = answered(self.ask_about(id, ask(&ended)).await?)?;
+            if second.status.is_success() {
+                self.learn_ability(|abilities| abilities.wants_end = true);
+                return Ok((second, ended));
+            }
+        }
+        Ok((reply, octets))
+    }
+
+    pub(super) async fn delete_object(&self, version: &Version, notify: Notify) -> Result<(), Fault> {
         let id = &version.id;
-        let delete = Ask::new(Method::DELETE, &self.url(id)?);
+        let mut delete = Ask::new(Method::DELETE, &self.url(id)?);
+        if notify == Notify::Nobody {
+            // RFC 6638 8.1: a server that schedules would answer the organizer in the person's name.
+            delete = delete.header(HeaderName::from_static("schedule-reply"), "F");
+        }
         let delete = match self.conditional(delete, version).await {
             Err(Fault::Gone) => return Ok(()),
             other => other?,
@@ -135,7 +169,7 @@ impl CalDav {
 
     async fn why_not_created(&self, collection: &Url, id: &RemoteId, reply: &Reply, object: &Object) -> Fault {
         if let Some(holder) = uid_conflict(reply) {
-            return self.held(holder, collection, object.uid()).await;
+            return self.taken(holder, collection, object.uid()).await;
         }
         let found = fault(reply, Aim::Object, self.now());
         match found {
@@ -161,9 +195,21 @@ impl CalDav {
         }
     }
 
+    /// The fault of an object that the server refuses for its UID.
+    async fn taken(&self, holder: Holder, collection: &Url, uid: &str) -> Fault {
+        let found = self.held(holder, collection, uid).await;
+        if found == Fault::Exists(None) {
+            // Taken, and not in this calendar: the account has a UID once (Cyrus, iCloud, Yahoo).
+            self.learn_ability(|abilities| abilities.one_uid = true);
+        }
+        found
+    }
+
     /// The fault of an object whose UID is taken.
     async fn held(&self, holder: Holder, collection: &Url, uid: &str) -> Fault {
         let found = match holder {
+            // In another calendar of the account, where this one must not look for it.
+            Holder::Known(url) if !is_inside(collection, &url) => Ok(None),
             Holder::Known(url) => match self.learn(&url) {
                 Ok(id) => self.version_if_there(&id).await,
                 Err(other) => Err(other),
@@ -238,6 +284,11 @@ impl CalDav {
         }
     }
 
+    /// Whether the account has a UID once, whatever the calendar.
+    pub(super) fn takes_a_uid_once(&self) -> bool {
+        self.abilities().one_uid
+    }
+
     fn abilities(&self) -> Abilities {
         *self.abilities.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -258,6 +309,42 @@ fn answered(reply: Reply) -> Result<Reply, Fault> {
         return Err(Fault::Garbled("the answer to a write does not say whether it was carried out".to_owned()));
     }
     Ok(reply)
+}
+
+/// Whether `url` names something in the folder.
+fn is_inside(folder: &Url, url: &Url) -> bool {
+    url.join(".").is_ok_and(|parent| same_resource(&parent, folder))
+}
+
+/// The object with an end in every event that has none; `None` if all have one.
+fn with_end(object: &Object) -> Option<Bytes> {
+    let octets = object.octets();
+    let (mut out, mut at) = (Vec::with_capacity(octets.len() + 32), 0);
+    let endless =
+        |event: &&Component| event.is("VEVENT") && ["DTEND", "DURATION"].iter().all(|n| event.property(n).is_none());
+    for start in object.members().filter(endless).filter_map(|event| event.property("DTSTART")) {
+        let line = end_of(start)?;
+        let span = start.span();
+        out.extend_from_slice(octets.get(at..span.end)?);
+        out.extend(fold_line(&line));
+        at = span.end;
+    }
+    if at == 0 {
+        return None;
+    }
+    out.extend_from_slice(octets.get(at..)?);
+    Some(out.into())
+}
+
+/// The DTEND line of an event that begins at `start`: the next day of a date, the moment itself of a time.
+fn end_of(start: &Property) -> Option<String> {
+    let rest = start.line().get("DTSTART".len()..)?;
+    let moment = DateOrTime::parse(start).ok()?;
+    if !moment.is_date() {
+        return Some(format!("DTEND{rest}"));
+    }
+    let next = moment.civil().date().tomorrow().ok()?;
+    Some(format!("DTEND;VALUE=DATE:{}", next.strftime("%Y%m%d")))
 }
 
 /// Where an object that is made from `key` lives.

@@ -145,6 +145,7 @@ fn author(author: &Author) -> (&'static str, Option<String>) {
         Author::Provider(source) => ("provider", Some(source.to_string())),
         Author::Person(user) => ("person", Some(user.to_string())),
         Author::Import => ("import", None),
+        Author::Gateway => ("gateway", None),
     }
 }
 

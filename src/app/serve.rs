@@ -102,9 +102,7 @@ impl Running {
         let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
         let (housekeeping, alerts) = (self.housekeeping.abort_handle(), self.alerts.abort_handle());
         let vitals = self.vitals.abort_handle();
-        let all = async {
-            tokio::join!(self.edge, self.sync, self.admin, self.housekeeping, self.alerts, self.vitals)
-        };
+        let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping, self.alerts, self.vitals) };
         tokio::select! {
             _ = all => {}
             () = gateway.clock.sleep(gateway.config.server.shutdown_grace.min(LONGEST_GRACE)) => {

@@ -9,9 +9,9 @@ use quick_cache::sync::Cache;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Scope, SessionId};
 use super::app_password::{self, AppPasswordId};
 use super::user::{Row, USERS, Users};
+use super::{Scope, SessionId};
 use crate::entropy::Entropy;
 use crate::id::UserId;
 use crate::store::StoreError;

@@ -11,8 +11,8 @@
 mod alert;
 mod attempts;
 mod budget;
-mod choice;
 pub mod check;
+mod choice;
 mod confirmed;
 pub mod decide;
 mod guard;

@@ -78,6 +78,7 @@ pub(super) fn author(author: &Author, names: &BTreeMap<String, String>) -> Strin
         }
         Author::Person(user) => format!("{user}, on these pages"),
         Author::Import => "an import".to_owned(),
+        Author::Gateway => "this server".to_owned(),
     }
 }
 

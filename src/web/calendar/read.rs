@@ -62,7 +62,8 @@ impl Happening {
 
     /// Its times on a day.
     pub(in crate::web) fn when(&self, day: impl Borrow<Date>) -> String {
-        let day = *day.borrow();
+        let day: &Date = day.borrow();
+        let day = *day;
         if self.all_day {
             return "all day".to_owned();
         }

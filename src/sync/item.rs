@@ -166,9 +166,9 @@ impl Engine {
     }
 }
 
-/// Whether the event leads elsewhere, so that this source must not invite anybody to it.
+/// Whether the event leads elsewhere, or did so when it was deleted, so that this source must not invite anybody to it.
 pub(super) fn is_copy(target: &Target, row: &EventRow) -> bool {
-    row.leader != target.collection.name && row.member(&row.leader).is_some()
+    row.leader != target.collection.name
 }
 
 fn here(target: &Target, row: &EventRow, current: Option<&Object>, (intent, held): (Option<&Intent>, bool)) -> Here {

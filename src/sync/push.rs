@@ -268,7 +268,7 @@ impl Engine {
             let link = Linked { remote: linked.remote.clone(), link: Link { base, ..linked.link.clone() } };
             return self.note(target, out, Some(link)).await;
         }
-        if self.has_moved_unseen(target, linked).await? {
+        if self.has_moved_unseen(target, out, linked).await? {
             return self.look(target, &linked.remote).await;
         }
         let known = self.known(target, linked).await?;
@@ -282,7 +282,7 @@ impl Engine {
     }
 
     async fn delete(&self, target: &Target, out: &Outgoing, linked: &Linked) -> Result<Done, PullError> {
-        if self.has_moved_unseen(target, linked).await? {
+        if self.has_moved_unseen(target, out, linked).await? {
             return self.look(target, &linked.remote).await;
         }
         let known = self.known(target, linked).await?;
@@ -296,15 +296,21 @@ impl Engine {
 
     /// Without a tag a write can have no condition, and would go over whatever was changed there since. So what is
     /// there is compared first; the moment in between is all that such a provider leaves open.
-    async fn has_moved_unseen(&self, target: &Target, linked: &Linked) -> Result<bool, PullError> {
+    async fn has_moved_unseen(&self, target: &Target, out: &Outgoing, linked: &Linked) -> Result<bool, PullError> {
         if linked.link.tag.is_some() {
             return Ok(false);
         }
+        // The link means the copy without its marks.
+        let marked = match item::is_copy(target, &out.row) {
+            true => self.calendars.current(&target.source.user, out.event).await?,
+            false => None,
+        };
         match target.provider.fetch(&target.source.remote, std::slice::from_ref(&linked.remote)).await {
             Ok(items) => Ok(items.into_iter().any(|item| match item {
-                Item::Full { object, .. } => {
-                    Object::parse(object).map_or(true, |object| ical::meaning(&object) != linked.link.meaning)
-                }
+                Item::Full { object, .. } => Object::parse(object).map_or(true, |object| {
+                    let bare = marked.as_ref().map_or(object.clone(), |ours| ical::from_silent_copy(&object, ours));
+                    ical::meaning(&bare) != linked.link.meaning
+                }),
                 Item::Stub { .. } => false,
             })),
             Err(Fault::Gone) => Ok(true),

@@ -70,7 +70,7 @@ impl Mailbox {
 
     pub(super) fn add_calendar(&mut self, name: &str, can_edit: bool) -> String {
         self.made += 1;
-        let id = format!("AAMkCAL{}/+=", self.made);
+        let id = format!("AAMkCAL{}=", self.made);
         let is_default = self.calendars.is_empty();
         let calendar = json!({
             "id": id, "name": name, "color": "lightGreen", "hexColor": "", "isDefaultCalendar": is_default, "changeKey": "AAAB",

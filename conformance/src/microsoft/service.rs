@@ -12,30 +12,30 @@ use super::mailbox::{self, Item, Mailbox, Target, digits, instant, invalid, loca
 
 /// A request, taken apart.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(super) struct Request {
     /// In capitals.
-    pub method: String,
+    pub(super) method: String,
     /// Behind the host, still encoded.
-    pub path: String,
+    pub(super) path: String,
     /// Decoded.
-    pub query: BTreeMap<String, String>,
+    pub(super) query: BTreeMap<String, String>,
     /// By names in small letters.
-    pub headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, String>,
     /// The body.
-    pub body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub(super) struct Reply {
     /// Status.
-    pub status: u16,
+    pub(super) status: u16,
     /// Further headers.
-    pub headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
     /// Its kind.
-    pub kind: &'static str,
+    pub(super) kind: &'static str,
     /// The body.
-    pub body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Reply {
@@ -292,7 +292,7 @@ impl Service {
     fn change(&mut self, id: &str, request: &Request, body: Option<&Value>) -> Reply {
         let Some(target) = self.mailbox.find(id) else { return not_found() };
         let (Target::Item(item) | Target::Instance(item, _)) = &target;
-        let tag = self.mailbox.items.get(item).map(|known| etag(item, known));
+        let tag = self.mailbox.items.get(item).map(etag);
         if request.headers.get("if-match").is_some_and(|given| Some(given) != tag.as_ref()) {
             return Reply::error(412, "ErrorIrresolvableConflict", "Precondition failed.");
         }
@@ -621,8 +621,7 @@ fn overlaps(members: &Map<String, Value>, from: Timestamp, to: Timestamp) -> boo
     start < to && (end > from || (start == end && start >= from))
 }
 
-fn etag(id: &str, item: &Item) -> String {
-    let _ = id;
+fn etag(item: &Item) -> String {
     format!("W/\"{}\"", change_key(item))
 }
 
@@ -708,7 +707,7 @@ fn full(id: &str, kind: &str, item: &Item, members: &Map<String, Value>) -> Map<
     }
     let location = members.get("location").cloned().filter(Value::is_object).unwrap_or(json!({"displayName": ""}));
     let event = json!({
-        "@odata.etag": etag(id, item), "id": id, "changeKey": change_key(item),
+        "@odata.etag": etag(item), "id": id, "changeKey": change_key(item),
         "createdDateTime": "2026-09-01T08:00:00.0000000Z", "lastModifiedDateTime": "2026-09-02T09:30:12.3456789Z",
         "categories": members.get("categories").cloned().filter(Value::is_array).unwrap_or(json!([])),
         "transactionId": members.get("transactionId").cloned().unwrap_or(Value::Null),
@@ -800,9 +799,8 @@ fn gone() -> Reply {
 }
 
 fn no_window() -> Reply {
-    let (status, code, why) = invalid(
+    let (status, _, why) = invalid(
         "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime.",
     );
-    let _ = code;
     Reply::error(status, "ErrorInvalidParameter", &why)
 }

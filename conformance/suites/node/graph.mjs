@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 
 const [url] = process.argv.slice(2);
 const require = createRequire(process.env.NODE_FOLDER + "/");
-const { Client, BatchRequestContent, PageIterator } = require("@microsoft/microsoft-graph-client");
+const { Client, BatchRequestContent } = require("@microsoft/microsoft-graph-client");
 // Its own middleware sends the token over https alone.
 const middleware = {
   async execute(context) {
@@ -25,8 +25,13 @@ for (let number = 0; number < 15; number++) {
 }
 assert.equal(made[0].start.dateTime, "2026-12-07T08:00:00.0000000");
 const seen = [];
-const iterator = new PageIterator(client, await client.api(`${path}/events`).get(), (event) => seen.push(event.subject) > 0);
-await iterator.iterate();
+// It takes links for links over https alone.
+const follow = (link) => client.api(link.replace(`${url}/v1.0`, "")).get();
+let page = await client.api(`${path}/events`).get();
+while (page) {
+  seen.push(...page.value.map((event) => event.subject));
+  page = page["@odata.nextLink"] && (await follow(page["@odata.nextLink"]));
+}
 assert.equal(seen.length, 15);
 await client.api(`/me/events/${encodeURIComponent(made[0].id)}`).header("If-Match", made[0]["@odata.etag"]).patch({ subject: "changed" });
 await assert.rejects(client.api(`/me/events/${encodeURIComponent(made[0].id)}`).header("If-Match", made[0]["@odata.etag"]).patch({ subject: "late" }), (error) => error.statusCode === 412);
@@ -36,6 +41,6 @@ assert.deepEqual(answered.responses.map((part) => part.status), [200, 200, 200])
 const view = await client.api(`${path}/calendarView/delta`).query({ startDateTime: "2026-01-01T00:00:00Z", endDateTime: "2027-12-31T00:00:00Z" }).get();
 assert.equal(view.value.length, 15);
 await client.api(`/me/events/${encodeURIComponent(made[1].id)}`).delete();
-const next = await client.api(view["@odata.deltaLink"]).get();
+const next = await follow(view["@odata.deltaLink"]);
 assert.deepEqual(next.value.map((row) => row["@removed"]?.reason), ["deleted"]);
 console.log("ok");

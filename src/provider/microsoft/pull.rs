@@ -20,7 +20,7 @@ use crate::ical::{Budget, TimeRange, Zone, instances};
 use crate::provider::{Cursor, Fault, Item, Page, PageToken, Position, RemoteId, RemoteTag, Then, Version};
 
 /// Where a finished round ended.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Mark {
     link: String,
     /// When the window was chosen.
@@ -31,7 +31,7 @@ struct Mark {
 }
 
 /// A round under way.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Round {
     rows: BTreeMap<String, Event>,
     removed: BTreeSet<String>,

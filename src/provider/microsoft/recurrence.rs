@@ -128,7 +128,7 @@ fn yearly(rule: &Rule, start: &Start<'_>) -> Result<Pattern, Refusal> {
         if rule.by_month.is_empty() && !rule.by_month_day.is_empty() {
             return Err(Refusal::NoMonth);
         }
-        let month = rule.by_month.first().map_or(start.local.month(), |month| *month);
+        let month = rule.by_month.first().copied().unwrap_or(start.local.month());
         let day = clamped(rule).or(rule.by_month_day.first().copied()).unwrap_or(start.local.day());
         // In a common year: 29 February is none of its days.
         if Date::new(2025, month, day).is_err() && clamped(rule).is_none() {
@@ -255,7 +255,7 @@ pub(super) fn to_rrule(recurrence: &Recurrence, start: &Start<'_>) -> Result<Str
     };
     let day = || pattern.day_of_month.filter(|day| (1..=31).contains(day)).ok_or(Refusal::Unreadable);
     let month = || pattern.month.filter(|month| (1..=12).contains(month)).ok_or(Refusal::Unreadable);
-    let mut rule = match pattern.kind.as_str() {
+    let rule = match pattern.kind.as_str() {
         "daily" => "FREQ=DAILY".to_owned(),
         "weekly" => format!("FREQ=WEEKLY;BYDAY={}", by_day("")?),
         "absoluteMonthly" => format!("FREQ=MONTHLY;{}", month_day(day()?)),
@@ -264,15 +264,12 @@ pub(super) fn to_rrule(recurrence: &Recurrence, start: &Start<'_>) -> Result<Str
         "relativeYearly" => format!("FREQ=YEARLY;BYMONTH={};{}", month()?, nth_days(pattern, by_day)?),
         _ => return Err(Refusal::Unreadable),
     };
-    if interval > 1 {
-        rule.push_str(&format!(";INTERVAL={interval}"));
-    }
+    let interval_part = if interval > 1 { format!(";INTERVAL={interval}") } else { String::new() };
     let first = pattern.first_day_of_week.as_deref().and_then(day_of).unwrap_or(Weekday::Sunday);
-    if pattern.kind == "weekly" && first != Weekday::Monday && (interval > 1) {
-        rule.push_str(&format!(";WKST={}", short(first)));
-    }
-    rule.push_str(&end(&recurrence.range, start)?);
-    Ok(rule)
+    // With an interval of 1 the first day of the week changes nothing.
+    let says_first = pattern.kind == "weekly" && interval > 1 && first != Weekday::Monday;
+    let first_part = if says_first { format!(";WKST={}", short(first)) } else { String::new() };
+    Ok(format!("{rule}{interval_part}{first_part}{}", end(&recurrence.range, start)?))
 }
 
 /// Exchange takes the last day of a short month where there is no 29th, 30th or 31st.

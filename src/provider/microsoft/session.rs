@@ -34,7 +34,7 @@ pub(super) struct Session {
 }
 
 /// A request before it has a token.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Ask {
     method: Method,
     url: Url,
@@ -61,7 +61,6 @@ impl Ask {
 }
 
 /// A whole answer.
-#[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,

@@ -53,9 +53,8 @@ fn stored(sent: &Event, id: &str) -> Value {
     let mut value = serde_json::to_value(sent).unwrap();
     let zone = |name: &str| value[name]["timeZone"].clone();
     let (start, end) = (zone("start"), zone("end"));
-    for (name, zone) in [("start", start.clone()), ("end", end.clone())] {
+    for name in ["start", "end"] {
         let at = times::instant(&serde_json::from_value(value[name].clone()).unwrap()).unwrap();
-        let _ = zone;
         value[name] = serde_json::to_value(times::wire(Zone::UTC.to_civil(at), "UTC")).unwrap();
     }
     let text = value["body"]["content"].as_str().unwrap_or_default().to_owned();

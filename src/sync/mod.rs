@@ -12,6 +12,7 @@ mod attempts;
 mod confirmed;
 pub mod decide;
 mod guard;
+mod invitation;
 mod item;
 mod job;
 mod loss;

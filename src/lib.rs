@@ -23,7 +23,7 @@
 //! | --- | --- | --- |
 //! | 8 | [`app`] [`cli`] [`config`] | wiring, commands, settings |
 //! | 7 | [`server`] | listen, limit, sign in, route, stop |
-//! | 6 | [`caldav`] [`web`] | one outside language each |
+//! | 6 | [`caldav`] [`web`] [`oauth`] [`webhook`] | one outside language each |
 //! | 5 | [`sync`] | decide and do: read and write sources |
 //! | 4 | [`account`] | connected logins and their calendars |
 //! | 3 | [`calendar`] | the domain: write path, change log, views, history |
@@ -56,6 +56,7 @@ pub mod ical;
 pub mod id;
 pub mod identity;
 pub mod jobs;
+pub mod oauth;
 pub mod provider;
 pub mod server;
 pub mod store;
@@ -64,3 +65,4 @@ pub mod telemetry;
 pub mod transport;
 pub mod vault;
 pub mod web;
+pub mod webhook;

@@ -13,10 +13,12 @@ use crate::calendar::plain::Plain;
 use crate::cli::admin::Failure;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::oauth;
 use crate::server::{self, Figures, Network, Parties, Readiness, Router, Server, TlsFiles};
 use crate::store::Store;
 use crate::sync;
 use crate::web;
+use crate::webhook;
 
 /// Takes the port; nothing is answered yet.
 pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
@@ -36,6 +38,13 @@ pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Failure> {
     };
     let parties = Parties {
         caldav,
+        oauth: Some(oauth::Service::new(
+            gateway.accounts.clone(),
+            gateway.sync.clone(),
+            entropy.clone(),
+            gateway.config.server.public_url.clone(),
+        )),
+        webhook: Some(webhook::Service::new(gateway.sync.clone())),
         web: web::Pages::new(gateway.users.clone(), entropy.clone()),
         users: gateway.users.clone(),
         readiness: Arc::new(StoreAnswers(gateway.store.clone())),

@@ -195,7 +195,6 @@ fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
         ("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances),
         ("limits.max_upstream_body", limits.max_upstream_body != usual_limits.max_upstream_body),
         ("providers.icloud", config.providers.icloud != usual.providers.icloud),
-        ("webhooks", config.webhooks != usual.webhooks),
         ("oidc", config.oidc != usual.oidc),
         ("alerts", config.alerts != usual.alerts),
     ];
@@ -238,8 +237,17 @@ fn sync_config(config: &Config) -> sync::Config {
             Strategy::Manual => sync::Strategy::Manual,
         },
         workers: config.sync.workers,
+        hooks: hooks(config),
         ..sync::Config::default()
     }
+}
+
+/// Providers call only what they reach over https, unless the administrator says that they do.
+fn hooks(config: &Config) -> Option<sync::Hooks> {
+    let public_url = &config.server.public_url;
+    let is_enabled = config.webhooks.enabled.unwrap_or(public_url.scheme() == "https");
+    let renew_before = config.webhooks.renew_before;
+    is_enabled.then(|| sync::Hooks { public_url: public_url.to_string(), renew_before })
 }
 
 fn limits(config: &Config) -> calendar::Limits {

@@ -369,7 +369,7 @@ pub struct ICloud {
     pub url: Option<Url>,
 }
 
-/// Notifications from providers. Not used in this version.
+/// Notifications from providers. Without them accounts are polled.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhooks {

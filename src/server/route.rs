@@ -4,6 +4,7 @@
 
 use http::{Method, Uri};
 
+use crate::account::oauth::OAuthService;
 use crate::caldav::path::{BadPath, Path, segments};
 
 /// Where a request goes.
@@ -19,6 +20,12 @@ pub(super) enum Route {
     Dav(Option<Path>),
     /// `/setup/{token}`: the first administrator.
     Setup(String),
+    /// `/oauth/{service}/start`: a browser goes to a provider to connect an account.
+    OAuthStart(OAuthService),
+    /// `/oauth/{service}/callback`: and comes back.
+    OAuthCallback(OAuthService),
+    /// `/api/webhooks/google`: Google says that something has changed.
+    GoogleHook,
     /// `/healthz`: the process answers.
     Health,
     /// `/readyz`: and can work.
@@ -45,6 +52,9 @@ impl Route {
             ["dav", "compliance"] => Self::Compliance,
             ["dav", ..] => Self::Dav(Path::from_segments(segments.get(1..).unwrap_or_default())),
             ["setup", token] => Self::Setup((*token).to_owned()),
+            ["oauth", service, "start"] => OAuthService::named(service).map_or(Self::Nowhere, Self::OAuthStart),
+            ["oauth", service, "callback"] => OAuthService::named(service).map_or(Self::Nowhere, Self::OAuthCallback),
+            ["api", "webhooks", "google"] => Self::GoogleHook,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -59,6 +69,8 @@ impl Route {
             Self::WellKnown => "well-known",
             Self::Dav(_) | Self::Compliance => "dav",
             Self::Health | Self::Ready | Self::Metrics => "health",
+            Self::OAuthStart(_) | Self::OAuthCallback(_) => "oauth",
+            Self::GoogleHook => "webhook",
             Self::Nowhere => "nowhere",
         }
     }
@@ -70,6 +82,8 @@ impl Route {
             Self::Front => Some("OPTIONS, GET, HEAD, PROPFIND, REPORT"),
             Self::Compliance | Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
             Self::Setup(_) => Some("GET, HEAD, POST"),
+            Self::OAuthStart(_) | Self::OAuthCallback(_) => Some("GET"),
+            Self::GoogleHook => Some("POST"),
             Self::WellKnown | Self::Nowhere => None,
         }
     }
@@ -120,6 +134,9 @@ mod tests {
             ("GET", "/dav/compliance", Route::Compliance),
             ("PROPFIND", "/dav/nothing/here", Route::Dav(None)),
             ("GET", "/setup/abc", Route::Setup("abc".into())),
+            ("GET", "/oauth/google/callback", Route::OAuthCallback(OAuthService::Google)),
+            ("GET", "/oauth/other/start", Route::Nowhere),
+            ("POST", "/api/webhooks/google", Route::GoogleHook),
             ("GET", "/healthz", Route::Health),
             ("GET", "/readyz", Route::Ready),
             ("GET", "/metrics", Route::Metrics),

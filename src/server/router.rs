@@ -22,13 +22,16 @@ use super::limit::{Tracked, drain, read_body, within};
 use super::peer::{Origin, Peer};
 use super::respond::{Problem, failed, harden, plain};
 use super::route::Route;
+use crate::account::oauth::OAuthService;
 use crate::caldav;
 use crate::caldav::Visitor;
 use crate::caldav::body::{Body, whole};
 use crate::clock::Clock;
 use crate::entropy::{self, Entropy};
 use crate::identity::{Users, Via, Who};
+use crate::oauth;
 use crate::web;
+use crate::webhook;
 
 /// What the router hands requests to.
 #[derive(Debug)]
@@ -37,6 +40,10 @@ pub struct Parties {
     pub caldav: caldav::Service,
     /// The pages.
     pub web: web::Pages,
+    /// Connecting accounts in a browser.
+    pub oauth: Option<oauth::Service>,
+    /// Notifications from providers.
+    pub webhook: Option<webhook::Service>,
     /// Who may sign in.
     pub users: Arc<Users>,
     /// Whether the parts behind can work.
@@ -163,6 +170,17 @@ impl Router {
             Route::Metrics => self.figures(),
             Route::Front => Ok(self.parties.web.front().await.map(whole)),
             Route::Setup(token) => self.setup(origin, parts, body, &token).await,
+            Route::OAuthStart(service) => self.oauth_start(origin, parts, body, service).await,
+            Route::OAuthCallback(service) => {
+                drain(&parts.headers, body, &*self.clock).await;
+                let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
+                Ok(oauth.callback(service, parts.uri.query().unwrap_or_default(), &parts.headers).await.map(whole))
+            }
+            Route::GoogleHook => {
+                drain(&parts.headers, body, &*self.clock).await;
+                let webhook = self.parties.webhook.as_ref().ok_or(Problem::NotFound)?;
+                Ok(webhook.google(&parts.headers).await.map(whole))
+            }
             Route::Nowhere => {
                 drain(&parts.headers, body, &*self.clock).await;
                 Err(Problem::NotFound)
@@ -240,6 +258,23 @@ impl Router {
         let (max, idle) = (self.config.max_form_body, self.config.body_idle_timeout);
         let form = read_body(&parts.headers, body, max, idle, &*self.clock).await?;
         Ok(web.setup(token, &form).await.map(whole))
+    }
+
+    /// Whoever is signed in begins to connect an account.
+    async fn oauth_start<B>(
+        &self,
+        origin: Origin,
+        parts: &Parts,
+        body: B,
+        service: OAuthService,
+    ) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        drain(&parts.headers, body, &*self.clock).await;
+        let who = sign_in(&self.parties.users, &parts.headers, &origin, self.config.allow_plain_passwords).await?;
+        let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
+        Ok(oauth.start(&who.user, service).await.map(whole))
     }
 
     fn figures(&self) -> Result<Response<Body>, Problem> {

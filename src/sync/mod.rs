@@ -25,6 +25,7 @@ mod settle;
 mod status;
 mod strategy;
 mod verdict;
+mod watch;
 mod worker;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub use settle::{Progress, Settled, Trouble};
 pub use status::{AccountStatus, Health, Status};
 pub use strategy::Strategy;
 pub use verdict::Verdict;
+pub use watch::{Heard, Hooks};
 
 use job::PullJob;
 use pull::PullError;
@@ -68,6 +70,8 @@ pub struct Config {
     pub strategy: Strategy,
     /// Jobs that run side by side.
     pub workers: usize,
+    /// Whether providers may call when something changes.
+    pub hooks: Option<Hooks>,
 }
 
 impl Default for Config {
@@ -80,6 +84,7 @@ impl Default for Config {
             mass_delete_guard: MassDelete::default(),
             strategy: Strategy::default(),
             workers: 8,
+            hooks: None,
         }
     }
 }
@@ -179,11 +184,12 @@ impl Engine {
         for source in self.accounts.sources_of(&account).await? {
             self.enqueue_pull(&source, false, Priority::Medium).await?;
         }
-        Ok(())
+        self.wish_watch(&account.id).await
     }
 
     /// Stops working for an account until [`Engine::attend`].
     pub async fn pause(&self, account: &AccountId) -> Result<(), SyncError> {
+        self.unwatch(account).await?;
         self.accounts.pause(account).await?;
         self.queue.pause_lane(account.as_str()).await?;
         Ok(())
@@ -199,6 +205,7 @@ impl Engine {
     pub async fn remove(&self, account: &AccountId) -> Result<(), SyncError> {
         let row = self.accounts.account(account).await?;
         self.queue.pause_lane(account.as_str()).await?;
+        self.unwatch(account).await?;
         let sources = self.accounts.sources_of(&row).await?;
         self.accounts.remove(account).await?;
         self.queue.forget_lane(account.as_str()).await?;
@@ -237,6 +244,7 @@ impl Engine {
             }
             let due = job::after(self.clock.now(), self.config.discover_interval);
             self.queue.enqueue(job::discover(&account.id, due, Priority::Low)).await?;
+            self.wish_watch(&account.id).await?;
             for source in self.accounts.sources_of(&account).await? {
                 self.enqueue_pull(&source, false, Priority::Low).await?;
                 if !self.calendars.intents(&source.id).await?.is_empty() {
@@ -252,9 +260,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Has the channels of an account looked after, if providers may call.
+    async fn wish_watch(&self, account: &AccountId) -> Result<(), SyncError> {
+        if self.config.hooks.is_some() {
+            self.queue.enqueue(job::watch(account, self.clock.now())).await?;
+        }
+        Ok(())
+    }
+
     /// Looks which calendars an account has; new ones are read at once.
     async fn discover(&self, account: &AccountId) -> Result<(), PullError> {
         let refreshed = self.accounts.refresh_sources(account).await.map_err(PullError::from)?;
+        if refreshed != crate::account::Refreshed::default() {
+            self.wish_watch(account).await.map_err(|error| PullError::Account(error.to_string()))?;
+        }
         for source in refreshed.new.iter().chain(&refreshed.changed) {
             let source = self.accounts.source(source).await.map_err(PullError::from)?;
             let pull = self.enqueue_pull(&source, false, Priority::Medium).await;

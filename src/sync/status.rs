@@ -58,6 +58,8 @@ pub struct AccountStatus {
     pub queue: usize,
     /// The part of the last contacts that failed, 0 to 1.
     pub error_rate: f64,
+    /// When the first of its notification channels ends; it is renewed before.
+    pub webhook_expires: Option<Timestamp>,
 }
 
 /// How everything fares.
@@ -105,7 +107,9 @@ impl Engine {
             remarks.extend(self.remarks(&source.id, &source.name).await?);
         }
         let (state, reason) = judge(&account.state, &lane, &remarks);
+        let webhook_expires = self.webhook_expires(&account.id).await?;
         Ok(AccountStatus {
+            webhook_expires,
             provider: account.provider.name(),
             id: account.id,
             label: account.label,

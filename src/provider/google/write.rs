@@ -420,7 +420,7 @@ fn told(ask: Ask, notify: Notify) -> Ask {
 }
 
 /// The whole of an event, for one that is new.
-fn full(mapped: &map::Mapped) -> Map<String, Value> {
+pub(super) fn full(mapped: &map::Mapped) -> Map<String, Value> {
     let mut body: Map<String, Value> =
         mapped.members.clone().into_iter().map(|(name, value)| (name, stripped(value))).collect();
     body.retain(|_, value| !matches!(value, Value::Null) && *value != json!("") && *value != json!([]));
@@ -455,7 +455,7 @@ fn differing(wanted: &map::Mapped, before: Option<&map::Mapped>) -> Map<String, 
         .collect()
 }
 
-fn stash_into(body: &mut Map<String, Value>, kept: Map<String, Value>) {
+pub(super) fn stash_into(body: &mut Map<String, Value>, kept: Map<String, Value>) {
     if !kept.is_empty() {
         body.insert("extendedProperties".to_owned(), json!({ "private": kept }));
     }

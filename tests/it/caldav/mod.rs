@@ -64,6 +64,8 @@ impl Server {
         let plain = Arc::new(Plain::new(store.clone(), shared.clone()));
         let calendars = Arc::new(Calendars::new(store, queue, shared.clone(), entropy.clone(), Limits::default()));
         let parties = Parties {
+            oauth: None,
+            webhook: None,
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
                 .with_plain(plain),

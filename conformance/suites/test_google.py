@@ -101,7 +101,7 @@ def test_a_client_writes_and_nobody_is_mailed(world, google):
     assert there["start"]["timeZone"] == "Europe/Paris" and there["visibility"] == "private"
     assert there["id"].startswith("lt")
     assert there["end"]["dateTime"] == "2026-02-10T11:30:00+01:00"
-    assert there["reminders"] == {"useDefault": False}
+    assert there["reminders"]["useDefault"] is False and not there["reminders"].get("overrides")
     world.sync()
     served = dav.get(path).text
     assert "X-ODD;A=b:c" in served and "UID:one@x" in served and "DURATION:PT90M" in served

@@ -257,8 +257,12 @@ class Google:
             "X-Goog-Resource-State": state, "X-Goog-Message-Number": str(self.notifications),
             "X-Goog-Channel-Token": channel["token"] if token is None else token,
         })
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status
+        except OSError:
+            # A message that finds nobody is lost.
+            return None
 
     def count(self, method, ending, **query):
         """How many requests were made to paths that end so, with at least these parameters."""
@@ -559,6 +563,23 @@ class Google:
             raise Refused(412, "conditionNotMet")
         self.mail(query, event, "cancelled", [one["email"] for one in event.get("attendees", [])])
         self.cancel(calendar, event)
+
+    def do_events_update(self, arguments, query, body, match):
+        """PUT: what is not named is gone."""
+        old = self.found(arguments["calendarId"], arguments["eventId"])
+        kept = ["id", "iCalUID", "kind", "created", "creator", "organizer", "etag", "eventType", "sequence", "recurringEventId", "originalStartTime"]
+        cleared = {name: None for name in old if name not in kept}
+        return self.do_events_patch(arguments, query, {**cleared, **body}, match)
+
+    def do_events_move(self, arguments, query, _body, match):
+        event = self.found(arguments["calendarId"], arguments["eventId"])
+        if event["eventType"] != "default" or "recurringEventId" in event:
+            raise Refused(400, "cannotChangeOrganizer", "calendar")
+        self.writable(query["destination"])
+        moved = copy.deepcopy(event)
+        self.mail(query, event, "moved", [one["email"] for one in event.get("attendees", [])])
+        self.cancel(arguments["calendarId"], event)
+        return copy.deepcopy(self.store(query["destination"], moved))
 
     def do_events_watch(self, arguments, _query, body, _match):
         return self.open(arguments["calendarId"], body)

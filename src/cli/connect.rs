@@ -121,15 +121,19 @@ fn lines() -> mpsc::Receiver<Zeroizing<String>> {
 /// What a browser asks of the command's own address.
 async fn returned(listener: Option<&TcpListener>) -> Option<Zeroizing<String>> {
     let Some(listener) = listener else { return std::future::pending().await };
-    let (mut stream, _) = listener.accept().await.ok()?;
-    let target = target(&mut stream).await;
-    let text = if target.is_some() { "Done. You can close this page." } else { "Nothing is here." };
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
-        text.len()
-    );
-    drop(stream.write_all(answer.as_bytes()).await);
-    target
+    loop {
+        let (mut stream, _) = listener.accept().await.ok()?;
+        let target = target(&mut stream).await;
+        let text = if target.is_some() { "Done. You can close this page." } else { "Nothing is here." };
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+            text.len()
+        );
+        drop(stream.write_all(answer.as_bytes()).await);
+        if target.is_some() {
+            return target;
+        }
+    }
 }
 
 async fn target(stream: &mut TcpStream) -> Option<Zeroizing<String>> {

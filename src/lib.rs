@@ -23,7 +23,7 @@
 //! | --- | --- | --- |
 //! | 8 | [`app`] [`cli`] [`config`] | wiring, commands, settings |
 //! | 7 | [`server`] | listen, limit, sign in, route, stop |
-//! | 6 | [`api`] [`caldav`] [`feed`] [`web`] | one outside language each |
+//! | 6 | [`api`] [`caldav`] [`feed`] [`oauth`] [`web`] [`webhook`] | one outside language each |
 //! | 5 | [`sync`] | decide and do: read and write sources |
 //! | 4 | [`account`] | connected logins and their calendars |
 //! | 4 | [`agenda`] | what is when, for people: occurrences, busy times, edits of one or all |
@@ -61,6 +61,7 @@ pub mod ical;
 pub mod id;
 pub mod identity;
 pub mod jobs;
+pub mod oauth;
 pub mod provider;
 pub mod server;
 pub mod store;
@@ -70,3 +71,4 @@ pub mod telemetry;
 pub mod transport;
 pub mod vault;
 pub mod web;
+pub mod webhook;

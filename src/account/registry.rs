@@ -9,6 +9,7 @@ use super::oauth::{App, OAuthService, TokenKeeper, TokenSet};
 use super::record::AccountRow;
 use super::{AccountError, Accounts, Means, ProviderKind};
 use crate::provider::caldav::{CalDav, Login, Preset};
+use crate::provider::google::{Google, GoogleMeans};
 use crate::provider::ics::Feed;
 use crate::provider::microsoft::Microsoft;
 use crate::provider::{Fault, Provider, Tokens};
@@ -132,9 +133,16 @@ impl Accounts {
         Ok(Arc::new(keeper))
     }
 
-    fn google(&self, _email: &str, _tokens: Arc<dyn Tokens>) -> Result<Arc<dyn Provider>, AccountError> {
-        let _service = self.services.google.as_ref();
-        Err(AccountError::NotConfigured("this version has no Google Calendar"))
+    fn google(&self, email: &str, tokens: Arc<dyn Tokens>) -> Result<Arc<dyn Provider>, AccountError> {
+        let service = self.services.google.as_ref();
+        let service = service.ok_or(AccountError::NotConfigured(OAuthService::Google.not_configured()))?;
+        let means = GoogleMeans {
+            api: service.api.clone(),
+            transport: service.transport.clone(),
+            clock: self.means.clock.clone(),
+            tokens,
+        };
+        Ok(Arc::new(Google::new(email, means)))
     }
 
     fn microsoft(&self, email: &str, tokens: Arc<dyn Tokens>) -> Result<Arc<dyn Provider>, AccountError> {

@@ -15,10 +15,12 @@ use crate::cli::admin::Failure;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::feed::Feeds;
+use crate::oauth;
 use crate::server::{self, Figures, Network, Parties, Readiness, Router, Server, TlsFiles};
 use crate::store::Store;
 use crate::sync;
 use crate::web;
+use crate::webhook;
 
 /// Takes the port; nothing is answered yet.
 pub(super) async fn bind(gateway: &Arc<Gateway>) -> Result<Server, Failure> {
@@ -42,6 +44,13 @@ pub(super) async fn bind(gateway: &Arc<Gateway>) -> Result<Server, Failure> {
         feeds: Feeds::new(gateway.calendars.clone(), gateway.subscriptions.clone(), clock.clone())
             .with_accounts(gateway.accounts.clone()),
         web: web::Pages::new(gateway.users.clone(), entropy.clone()).with_desk(desk::desk(gateway)),
+        oauth: Some(oauth::Service::new(
+            gateway.accounts.clone(),
+            gateway.sync.clone(),
+            entropy.clone(),
+            gateway.config.server.public_url.clone(),
+        )),
+        webhook: Some(webhook::Service::new(gateway.sync.clone())),
         users: gateway.users.clone(),
         readiness: Arc::new(StoreAnswers(gateway.store.clone())),
         metrics: Some(Figures(figures(&clock)?)),

@@ -221,7 +221,6 @@ fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
     let set = [
         ("limits.max_instances", limits.max_instances != usual_limits.max_instances),
         ("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances),
-        ("webhooks", config.webhooks != usual.webhooks),
         ("oidc", config.oidc != usual.oidc),
     ];
     set.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key)
@@ -263,6 +262,7 @@ fn sync_config(config: &Config) -> sync::Config {
             Strategy::Manual => sync::Strategy::Manual,
         },
         workers: config.sync.workers,
+        hooks: hooks(config),
         ..sync::Config::default()
     }
 }
@@ -274,6 +274,14 @@ fn routes(config: &Config) -> Result<Vec<Route>, Failure> {
         _ => Err(Failure("each of routing.rules has either a category or an attendee_domain".to_owned())),
     };
     config.routing.rules.iter().map(rule).collect()
+}
+
+/// Providers call only what they reach over https, unless the administrator says that they do.
+fn hooks(config: &Config) -> Option<sync::Hooks> {
+    let public_url = &config.server.public_url;
+    let is_enabled = config.webhooks.enabled.unwrap_or(public_url.scheme() == "https");
+    let renew_before = config.webhooks.renew_before;
+    is_enabled.then(|| sync::Hooks { public_url: public_url.to_string(), renew_before })
 }
 
 fn limits(config: &Config) -> calendar::Limits {

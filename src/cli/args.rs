@@ -242,6 +242,27 @@ pub(super) enum Account {
         #[arg(long)]
         label: Option<String>,
     },
+    /// Connect an account on the provider's own page: print the link, and wait. The address that the browser ends at can
+    /// be pasted here.
+    Connect {
+        user: String,
+        #[arg(long, value_enum)]
+        provider: Provider,
+        /// By a code that is typed on another device, where the provider has that.
+        #[arg(long)]
+        device: bool,
+        /// What to call the account.
+        #[arg(long)]
+        label: Option<String>,
+    },
+    /// Change an account.
+    Set {
+        user: String,
+        id: String,
+        /// When the provider may tell attendees of changes.
+        #[arg(long, value_enum)]
+        invitations: Invitations,
+    },
     /// List the accounts.
     List { user: String },
     /// Forget an account. Its events stay at the provider.
@@ -255,6 +276,16 @@ pub(super) enum Account {
     Pause { user: String, id: String },
     /// Take it up again.
     Resume { user: String, id: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Invitations {
+    /// When a person changed what attendees must know, and their program asks for no silence.
+    AsAsked,
+    /// When a person changed what attendees must know.
+    Always,
+    /// Never.
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

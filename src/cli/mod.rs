@@ -5,6 +5,7 @@
 
 pub(crate) mod admin;
 mod args;
+mod connect;
 mod print;
 mod write;
 
@@ -87,6 +88,10 @@ async fn perform(args: Args) -> Result<Option<Answer>, Failure> {
             Err(Failure("--zip writes an archive and --json a document; leave one of them out".to_owned()))
         }
         Command::Doctor { accept_loss } => Ok(Some(Box::pin(doctor(loaded.config, accept_loss)).await?)),
+        Command::Account(Account::Connect { user, provider, device, label }) => {
+            let wish = connect::Wish { user, service: connect::service(provider)?, device, label };
+            Ok(Some(Box::pin(connect::connect(loaded.config, wish, args.json)).await?))
+        }
         Command::Status { ready: true, .. } => Ok(Some(ready(&loaded.config).await?)),
         other => {
             let request = request(other)?;
@@ -301,14 +306,31 @@ fn account_request(account: Account) -> Result<Request, Failure> {
             let url = url.ok_or_else(|| Failure("--url is needed to subscribe to a feed".to_owned()))?;
             Request::AccountAddFeed { user, address: Password(Zeroizing::new(url)), label }
         }
-        Account::Add { provider, .. } => {
-            let name = match provider {
-                Provider::Google => "Google accounts are",
-                Provider::Microsoft => "Microsoft accounts are",
-                Provider::Caldav | Provider::Icloud | Provider::Ics => "this is",
-            };
-            return Err(Failure(format!("{name} not in this version; --provider caldav is")));
+        Account::Add {
+            user,
+            provider: provider @ (Provider::Google | Provider::Microsoft),
+            refresh_token_stdin,
+            label,
+            ..
+        } => {
+            if !refresh_token_stdin {
+                let name = connect::service(provider)?.name();
+                let why = format!(
+                    "--refresh-token-stdin is needed, or `lineartime account connect {user} --provider {name}`"
+                );
+                return Err(Failure(why));
+            }
+            Request::AccountAddToken { user, service: connect::service(provider)?, token: password()?, label }
         }
+        Account::Set { user, id, invitations } => {
+            let invitations = match invitations {
+                args::Invitations::AsAsked => crate::account::Invitations::AsAsked,
+                args::Invitations::Always => crate::account::Invitations::Always,
+                args::Invitations::Never => crate::account::Invitations::Never,
+            };
+            Request::AccountSet { user, id, invitations }
+        }
+        Account::Connect { .. } => return Err(Failure("this command waits, and is not one request".to_owned())),
         Account::List { user } => Request::AccountList { user },
         Account::Remove { user, id, .. } => Request::AccountRemove { user, id },
         Account::Pause { user, id } => Request::AccountPause { user, id },

@@ -392,7 +392,7 @@ pub struct UpstreamTls {
     pub http1_only: bool,
 }
 
-/// Notifications from providers. Not used in this version.
+/// Notifications from providers. Without them accounts are polled.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhooks {

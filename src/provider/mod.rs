@@ -20,6 +20,7 @@ use crate::ical::{ComponentKind, Object};
 use crate::vault::Secret;
 
 pub mod caldav;
+pub mod google;
 pub mod ics;
 pub mod microsoft;
 

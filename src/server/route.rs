@@ -4,6 +4,7 @@
 
 use http::{Method, Uri};
 
+use crate::account::oauth::OAuthService;
 use crate::caldav::path::{BadPath, Path, segments};
 use crate::feed::Format;
 use crate::web::Pages;
@@ -25,6 +26,12 @@ pub(super) enum Route {
     Feed(String, Format),
     /// Any other page, by the segments of its path.
     Page(Vec<String>),
+    /// `/oauth/{service}/start`: a browser goes to a provider to connect an account.
+    OAuthStart(OAuthService),
+    /// `/oauth/{service}/callback`: and comes back.
+    OAuthCallback(OAuthService),
+    /// `/api/webhooks/google`: Google says that something has changed.
+    GoogleHook,
     /// `/healthz`: the process answers.
     Health,
     /// `/readyz`: and can work.
@@ -56,6 +63,9 @@ impl Route {
                 Some((token, "json")) => Self::Feed(token.to_owned(), Format::Json),
                 _ => Self::Nowhere,
             },
+            ["oauth", service, "start"] => OAuthService::named(service).map_or(Self::Nowhere, Self::OAuthStart),
+            ["oauth", service, "callback"] => OAuthService::named(service).map_or(Self::Nowhere, Self::OAuthCallback),
+            ["api", "webhooks", "google"] => Self::GoogleHook,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -73,6 +83,8 @@ impl Route {
             Self::Api(_) => "api",
             Self::Feed(..) => "feed",
             Self::Health | Self::Ready | Self::Metrics => "health",
+            Self::OAuthStart(_) | Self::OAuthCallback(_) => "oauth",
+            Self::GoogleHook => "webhook",
             Self::Nowhere => "nowhere",
         }
     }
@@ -85,6 +97,8 @@ impl Route {
             Self::Compliance | Self::Feed(..) | Self::Health | Self::Ready | Self::Metrics => Some("GET, HEAD"),
             Self::Api(_) => Some("OPTIONS, GET, HEAD, POST, PATCH, DELETE"),
             Self::Page(_) => Some("GET, HEAD, POST"),
+            Self::OAuthStart(_) | Self::OAuthCallback(_) => Some("GET"),
+            Self::GoogleHook => Some("POST"),
             Self::WellKnown | Self::Nowhere => None,
         }
     }
@@ -140,6 +154,9 @@ mod tests {
             ("GET", "/api/v1/events/a_b", Route::Api(vec!["events".into(), "a_b".into()])),
             ("POST", "/api/webhooks/other", Route::Nowhere),
             ("GET", "/setup/abc", Route::Page(vec!["setup".into(), "abc".into()])),
+            ("GET", "/oauth/google/callback", Route::OAuthCallback(OAuthService::Google)),
+            ("GET", "/oauth/other/start", Route::Nowhere),
+            ("POST", "/api/webhooks/google", Route::GoogleHook),
             ("GET", "/healthz", Route::Health),
             ("GET", "/readyz", Route::Ready),
             ("GET", "/metrics", Route::Metrics),

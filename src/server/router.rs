@@ -24,6 +24,7 @@ use super::limit::{Tracked, drain, read_body, within};
 use super::peer::{Origin, Peer};
 use super::respond::{OVERHEARD, Problem, failed, harden, plain};
 use super::route::Route;
+use crate::account::oauth::OAuthService;
 use crate::api::{self, Api};
 use crate::caldav;
 use crate::caldav::Visitor;
@@ -32,7 +33,9 @@ use crate::clock::Clock;
 use crate::entropy::{self, Entropy};
 use crate::feed::{self, Feeds, Payload};
 use crate::identity::{Users, Via, Who};
+use crate::oauth;
 use crate::web;
+use crate::webhook;
 
 /// What the router hands requests to.
 #[derive(Debug)]
@@ -45,6 +48,10 @@ pub struct Parties {
     pub api: Api,
     /// What those read who have no login.
     pub feeds: Feeds,
+    /// Connecting accounts in a browser.
+    pub oauth: Option<oauth::Service>,
+    /// Notifications from providers.
+    pub webhook: Option<webhook::Service>,
     /// Who may sign in.
     pub users: Arc<Users>,
     /// Whether the parts behind can work.
@@ -177,6 +184,17 @@ impl Router {
             }
             Route::Front => self.page(origin, parts, body, &[]).await,
             Route::Page(path) => self.page(origin, parts, body, &path).await,
+            Route::OAuthStart(service) => self.oauth_start(origin, parts, body, service).await,
+            Route::OAuthCallback(service) => {
+                drain(&parts.headers, body, &*self.clock).await;
+                let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
+                Ok(oauth.callback(service, parts.uri.query().unwrap_or_default(), &parts.headers).await.map(whole))
+            }
+            Route::GoogleHook => {
+                drain(&parts.headers, body, &*self.clock).await;
+                let webhook = self.parties.webhook.as_ref().ok_or(Problem::NotFound)?;
+                Ok(webhook.google(&parts.headers).await.map(whole))
+            }
             Route::Nowhere => {
                 drain(&parts.headers, body, &*self.clock).await;
                 Err(Problem::NotFound)
@@ -309,9 +327,20 @@ impl Router {
 
     /// Whose request it is.
     async fn who(&self, origin: &Origin, parts: &Parts) -> Result<Who, api::Problem> {
-        let plain_is_fine = self.config.allow_plain_passwords;
-        let signed_in = sign_in(&self.parties.users, &parts.headers, origin, plain_is_fine).await;
+        let signed_in = self.signed_in(origin, parts).await;
         signed_in.map_err(|why| api_refusal(&why, &parts.headers))
+    }
+
+    /// Who asks, by a password or by the session of a browser. A session counts for what its own pages ask alone.
+    async fn signed_in(&self, origin: &Origin, parts: &Parts) -> Result<Who, SignIn> {
+        let (users, plain_is_fine) = (&self.parties.users, self.config.allow_plain_passwords);
+        if !parts.headers.contains_key(header::AUTHORIZATION)
+            && is_from_own_page(parts)
+            && let Ok(who) = session(users, &parts.headers, origin, plain_is_fine).await
+        {
+            return Ok(who);
+        }
+        sign_in(users, &parts.headers, origin, plain_is_fine).await
     }
 
     async fn feed(&self, origin: Origin, parts: &Parts, token: &str, format: feed::Format) -> Response<Body> {
@@ -329,6 +358,23 @@ impl Router {
         })
     }
 
+    /// Whoever is signed in begins to connect an account.
+    async fn oauth_start<B>(
+        &self,
+        origin: Origin,
+        parts: &Parts,
+        body: B,
+        service: OAuthService,
+    ) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        drain(&parts.headers, body, &*self.clock).await;
+        let who = self.signed_in(&origin, parts).await?;
+        let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
+        Ok(oauth.start(&who.user, service).await.map(whole))
+    }
+
     fn figures(&self) -> Result<Response<Body>, Problem> {
         let Figures(handle) = self.parties.metrics.as_ref().ok_or(Problem::NotFound)?;
         let mut response = Response::new(whole(handle.render()));
@@ -344,6 +390,19 @@ fn nowhere(method: &Method) -> Problem {
         "PUT" | "MKCOL" | "MKCALENDAR" => caldav::Failure::Conflict("There is no collection to put it in.").into(),
         _ => Problem::NotFound,
     }
+}
+
+/// Whether a page of another site can have made the browser send this: such a request carries the cookie too. Reading is
+/// harmless, since that site does not get to see the answer.
+fn is_from_own_page(parts: &Parts) -> bool {
+    if parts.method.is_safe() {
+        return true;
+    }
+    let site = parts.headers.get("sec-fetch-site").map(header::HeaderValue::as_bytes);
+    let from = parts.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let host = authority(parts);
+    let same = from.and_then(|from| from.split_once("://")).map(|(_, from)| from.to_ascii_lowercase()) == host;
+    matches!(site, None | Some(b"same-origin")) && from.is_some() && same
 }
 
 fn sent(response: Response<api::Payload>) -> Response<Body> {

@@ -14,6 +14,8 @@ use crate::provider::Fault;
 pub(super) const PULL: JobKind = JobKind::named("pull");
 /// Looking which calendars an account has.
 pub(super) const DISCOVER: JobKind = JobKind::named("discover");
+/// Looking after the channels of an account.
+pub(super) const WATCH: JobKind = JobKind::named("watch");
 /// Writing to a source.
 pub(super) const PUSH: JobKind = JobKind::named(PushJob::KIND);
 
@@ -61,7 +63,19 @@ pub(super) fn discover(account: &AccountId, due: Timestamp, priority: Priority) 
     }
 }
 
-/// Reads the payload of a `discover` job.
+/// The wish to look after the channels of `account`.
+pub(super) fn watch(account: &AccountId, due: Timestamp) -> NewJob {
+    NewJob {
+        kind: WATCH,
+        lane: account.to_string(),
+        key: format!("watch:{account}"),
+        priority: Priority::Medium,
+        payload: account.as_str().as_bytes().to_vec(),
+        due,
+    }
+}
+
+/// Reads the payload of a `discover` or `watch` job.
 pub(super) fn discovered(payload: &[u8]) -> Option<AccountId> {
     std::str::from_utf8(payload).ok()?.parse().ok()
 }

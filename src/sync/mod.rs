@@ -16,6 +16,7 @@ mod choice;
 mod confirmed;
 pub mod decide;
 mod guard;
+mod invitation;
 mod item;
 mod job;
 mod loss;
@@ -29,6 +30,7 @@ mod status;
 mod strategy;
 mod unmerge;
 mod verdict;
+mod watch;
 mod worker;
 
 use std::fmt;
@@ -58,6 +60,7 @@ pub use status::{AccountStatus, Health, Status};
 pub use strategy::Strategy;
 pub use unmerge::UnmergeError;
 pub use verdict::Verdict;
+pub use watch::{Heard, Hooks};
 
 use job::PullJob;
 use pull::PullError;
@@ -79,6 +82,8 @@ pub struct Config {
     pub strategy: Strategy,
     /// Jobs that run side by side.
     pub workers: usize,
+    /// Whether providers may call when something changes.
+    pub hooks: Option<Hooks>,
 }
 
 impl Default for Config {
@@ -91,6 +96,7 @@ impl Default for Config {
             mass_delete_guard: MassDelete::default(),
             strategy: Strategy::default(),
             workers: 8,
+            hooks: None,
         }
     }
 }
@@ -211,11 +217,12 @@ impl Engine {
         for source in self.accounts.sources_of(&account).await? {
             self.enqueue_pull(&source, false, Priority::Medium).await?;
         }
-        Ok(())
+        self.wish_watch(&account.id).await
     }
 
     /// Stops working for an account until [`Engine::attend`].
     pub async fn pause(&self, account: &AccountId) -> Result<(), SyncError> {
+        self.unwatch(account).await?;
         self.accounts.pause(account).await?;
         self.queue.pause_lane(account.as_str()).await?;
         Ok(())
@@ -231,6 +238,7 @@ impl Engine {
     pub async fn remove(&self, account: &AccountId) -> Result<(), SyncError> {
         let row = self.accounts.account(account).await?;
         self.queue.pause_lane(account.as_str()).await?;
+        self.unwatch(account).await?;
         let sources = self.accounts.sources_of(&row).await?;
         self.accounts.remove(account).await?;
         self.queue.forget_lane(account.as_str()).await?;
@@ -271,6 +279,7 @@ impl Engine {
             }
             let due = job::after(self.clock.now(), self.config.discover_interval);
             self.queue.enqueue(job::discover(&account.id, due, Priority::Low)).await?;
+            self.wish_watch(&account.id).await?;
             for source in self.accounts.sources_of(&account).await? {
                 self.enqueue_pull(&source, false, Priority::Low).await?;
                 if !self.calendars.intents(&source.id).await?.is_empty() {
@@ -302,10 +311,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Has the channels of an account looked after, if providers may call.
+    async fn wish_watch(&self, account: &AccountId) -> Result<(), SyncError> {
+        if self.config.hooks.is_some() {
+            self.queue.enqueue(job::watch(account, self.clock.now())).await?;
+        }
+        Ok(())
+    }
+
     /// Looks which calendars an account has; new ones are read at once.
     async fn discover(&self, account: &AccountId) -> Result<(), PullError> {
         let refreshed = self.accounts.refresh_sources(account).await.map_err(PullError::from)?;
         self.note_addresses(account).await?;
+        if refreshed != crate::account::Refreshed::default() {
+            self.wish_watch(account).await.map_err(|error| PullError::Account(error.to_string()))?;
+        }
         for source in refreshed.new.iter().chain(&refreshed.changed) {
             let source = self.accounts.source(source).await.map_err(PullError::from)?;
             let pull = self.enqueue_pull(&source, false, Priority::Medium).await;

@@ -8,12 +8,14 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
+use super::invitation::{self, Outward};
 use super::item;
 use super::job::{self, PullJob};
 use super::pull::{Plan, PullError};
 use super::record::{self, BaseContent, Link, Linked, ON_HOLD, OnHold};
 use super::verdict::Verdict;
 use super::{Engine, Target, reconcile};
+use crate::account::Invitations;
 use crate::calendar::{
     Applied, Before, Clash, ConflictKind, Decision, EventRow, Intent, Mirror, PushJob, PutError, Touch,
     Version as Side, Want,
@@ -217,7 +219,7 @@ impl Engine {
         }
         let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
         let sent = outward(target, out, ours);
-        let change = Change { object: &sent, base: None, notify: Notify::Nobody };
+        let change = Change { object: &sent, base: None, notify: self.notify(target, out, (None, Some(&sent))).await? };
         match target.provider.create(&target.source.remote, &key, &change).await {
             Ok(written) => self.note(target, out, Some(self.link(target, out, (ours, ours), &written))).await,
             // Ours of a try whose answer was lost, or somebody else's: its content tells.
@@ -273,7 +275,9 @@ impl Engine {
         }
         let known = self.known(target, linked).await?;
         let outward = outward(target, out, &sent);
-        let change = Change { object: &outward, base: known.base.as_ref(), notify: Notify::Nobody };
+        let base = known.base.as_ref();
+        let notify = self.notify(target, out, (base, Some(&outward))).await?;
+        let change = Change { object: &outward, base, notify };
         match target.provider.update(&target.source.remote, &linked.version(), &change).await {
             Ok(written) => self.note(target, out, Some(self.link(target, out, (ours, &sent), &written))).await,
             Err(Fault::Changed | Fault::Gone) => self.look(target, &linked.remote).await,
@@ -286,12 +290,27 @@ impl Engine {
             return self.look(target, &linked.remote).await;
         }
         let known = self.known(target, linked).await?;
-        let removal = Removal { base: known.base.as_ref(), notify: Notify::Nobody };
+        let base = known.base.as_ref();
+        let removal = Removal { base, notify: self.notify(target, out, (base, None)).await? };
         match target.provider.delete(&target.source.remote, &linked.version(), &removal).await {
             Ok(()) | Err(Fault::Gone) => self.note(target, out, None).await,
             Err(Fault::Changed) => self.look(target, &linked.remote).await,
             Err(fault) => Err(fault.into()),
         }
+    }
+
+    /// Whom the provider may tell of this write.
+    async fn notify(
+        &self,
+        target: &Target,
+        out: &Outgoing,
+        (before, after): (Option<&Object>, Option<&Object>),
+    ) -> Result<Notify, PullError> {
+        let account = self.accounts.account(&target.source.account).await.map_err(PullError::from)?;
+        let write = Outward { author: &out.intent.author, cause: out.intent.cause, before, after };
+        // A copy is nobody's invitation.
+        let setting = if item::is_copy(target, &out.row) { Invitations::Never } else { account.invitations };
+        Ok(invitation::notify(setting, write))
     }
 
     /// Without a tag a write can have no condition, and would go over whatever was changed there since. So what is

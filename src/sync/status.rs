@@ -67,6 +67,8 @@ pub struct AccountStatus {
     pub latency: Option<Duration>,
     /// What a person must do, if anything can go on only then.
     pub act: Option<String>,
+    /// When the first of its notification channels ends; it is renewed before.
+    pub webhook_expires: Option<Timestamp>,
 }
 
 /// How everything fares.
@@ -120,7 +122,9 @@ impl Engine {
         };
         held.extend(remarks);
         let (state, reason) = judge(&account.state, &lane, &held);
+        let webhook_expires = self.webhook_expires(&account.id).await?;
         Ok(AccountStatus {
+            webhook_expires,
             provider: account.provider.name(),
             latency: self.attempts.latency(&account.id),
             id: account.id,

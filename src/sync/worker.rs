@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::Engine;
 use super::attempts::Kind;
-use super::job::{self, DISCOVER, PULL, PUSH, PullJob};
+use super::job::{self, DISCOVER, PULL, PUSH, PullJob, WATCH};
 use super::pull::PullError;
 use super::push::Pushed;
 use crate::calendar::{PushJob, PutError};
@@ -23,6 +23,8 @@ use crate::provider::Fault;
 const OFTENEST: Duration = Duration::from_mins(5);
 /// And none is left alone for longer.
 const SELDOMEST: Duration = Duration::from_hours(24);
+/// Channels are looked after no more often than this.
+const WATCHED: Duration = Duration::from_secs(5);
 /// How long to stay away from a queue that can't be read.
 const QUEUE_TROUBLE: Duration = Duration::from_secs(5);
 
@@ -96,6 +98,11 @@ impl Engine {
                 Some(account) => self.run_discover(&account).await,
                 None => unreadable(),
             }
+        } else if kind == WATCH.as_str() {
+            match job::discovered(&payload) {
+                Some(account) => self.run_watch(&account).await,
+                None => unreadable(),
+            }
         } else {
             Outcome::Dead { why: format!("this version knows no job `{kind}`") }
         }
@@ -153,6 +160,15 @@ impl Engine {
             Err(PullError::Fault(fault @ (Fault::CalendarGone | Fault::Forbidden(_)))) => {
                 Outcome::Unavailable { after: None, why: fault.to_string() }
             }
+            Err(PullError::Fault(fault)) => self.failed(account, &fault).await,
+            Err(error) => troubled(&error),
+        }
+    }
+
+    async fn run_watch(&self, account: &AccountId) -> Outcome {
+        match self.watch(account).await {
+            Ok(None) | Err(PullError::NotMirrored) => Outcome::Done,
+            Ok(Some(next)) => Outcome::Again { at: next.max(job::after(self.clock.now(), WATCHED)) },
             Err(PullError::Fault(fault)) => self.failed(account, &fault).await,
             Err(error) => troubled(&error),
         }

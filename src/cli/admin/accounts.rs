@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Failure, SourceChange, existing, failed};
-use crate::account::{Account, NewCalDav, NewICloud, ProviderKind};
+use crate::account::{Account, Invitations, NewCalDav, NewICloud, ProviderKind};
 use crate::app::Gateway;
 use crate::calendar::{Collection, CollectionChange, CollectionKind, Mirror, Privacy};
 use crate::id::{AccountId, UserId};
@@ -22,12 +22,12 @@ pub(super) struct New {
 pub(super) async fn add(gateway: &Gateway, user: &str, new: New) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
     let new = NewCalDav { label: new.label, address: new.url, username: new.username, password: new.password };
-    added(gateway, gateway.accounts.add_caldav(&user, new).await?).await
+    connected(gateway, &gateway.accounts.add_caldav(&user, new).await?).await
 }
 
 pub(super) async fn add_icloud(gateway: &Gateway, user: &str, new: NewICloud) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
-    added(gateway, gateway.accounts.add_icloud(&user, new).await?).await
+    connected(gateway, &gateway.accounts.add_icloud(&user, new).await?).await
 }
 
 pub(super) async fn add_feed(
@@ -38,15 +38,15 @@ pub(super) async fn add_feed(
 ) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
     let address = address.expose_str().unwrap_or_default();
-    added(gateway, gateway.accounts.add_feed(&user, address, label).await?).await
+    connected(gateway, &gateway.accounts.add_feed(&user, address, label).await?).await
 }
 
-/// A new account's work begins.
-async fn added(gateway: &Gateway, account: Account) -> Result<Answer, Failure> {
+/// Has an account worked for that was just connected, and says so.
+pub(super) async fn connected(gateway: &Gateway, account: &Account) -> Result<Answer, Failure> {
     gateway.sync.attend(&account.id).await?;
-    let sources = gateway.accounts.sources_of(&account).await?.len();
+    let sources = gateway.accounts.sources_of(account).await?.len();
     let text = format!("{} is connected as {}, with {sources} calendars", account.label, account.id);
-    let mut document = record(gateway, &account).await?;
+    let mut document = record(gateway, account).await?;
     if let Some(fields) = document.as_object_mut() {
         fields.insert("sources".to_owned(), json!(sources));
     }
@@ -60,6 +60,13 @@ pub(super) async fn list(gateway: &Gateway, user: &str) -> Result<Answer, Failur
         records.push(record(gateway, &account).await?);
     }
     Ok(Answer::list(records))
+}
+
+pub(super) async fn set(gateway: &Gateway, user: &str, id: &str, invitations: Invitations) -> Result<Answer, Failure> {
+    let user = existing(gateway, user).await?;
+    let account = own(gateway, &user, id).await?;
+    let account = gateway.accounts.set_invitations(&account.id, invitations).await?;
+    Ok(Answer::saying(record(gateway, &account).await?, format!("{} is changed", account.label)))
 }
 
 pub(super) async fn remove(gateway: &Gateway, user: &str, id: &str) -> Result<Answer, Failure> {
@@ -166,7 +173,7 @@ pub(super) fn status_record(one: &AccountStatus) -> Value {
         "id": one.id, "label": one.label, "provider": one.provider, "state": one.state.as_str(), "reason": one.reason,
         "last_success": one.last_success, "next_run": one.next_run, "queue": one.queue, "error_rate": one.error_rate,
         "latency_ms": one.latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)), "act": one.act,
-        "webhook_expires": Value::Null,
+        "webhook_expires": one.webhook_expires,
     })
 }
 

@@ -2,6 +2,7 @@
 //! (asked through its socket) or the command itself.
 
 mod accounts;
+mod connect;
 pub(crate) mod doctor;
 mod events;
 mod feeds;
@@ -21,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::account::Invitations;
+use crate::account::oauth::OAuthService;
 use crate::app::Gateway;
 use crate::id::UserId;
 use crate::vault::Secret;
@@ -74,6 +77,32 @@ pub(crate) enum Request {
         user: String,
         address: Password,
         label: Option<String>,
+    },
+    AccountAddToken {
+        user: String,
+        service: OAuthService,
+        token: Password,
+        label: Option<String>,
+    },
+    AccountConnect {
+        user: String,
+        service: OAuthService,
+        device: bool,
+        label: Option<String>,
+        /// Where the command itself listens; else the server's own address.
+        redirect: Option<String>,
+    },
+    AccountConnectAnswer {
+        answer: Password,
+    },
+    AccountConnectWait {
+        id: String,
+        device: bool,
+    },
+    AccountSet {
+        user: String,
+        id: String,
+        invitations: Invitations,
     },
     AccountList {
         user: String,
@@ -334,6 +363,15 @@ pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &List
         R::AccountAddFeed { user, address, label } => {
             accounts::add_feed(gateway, &user, &address.secret(), label.as_deref()).await
         }
+        R::AccountAddToken { user, service, token, label } => {
+            connect::add_token(gateway, &user, service, (&token.secret(), label.as_deref())).await
+        }
+        R::AccountConnect { user, service, device, label, redirect } => {
+            connect::begin(gateway, &user, service, connect::Way { device, label, redirect }).await
+        }
+        R::AccountConnectAnswer { answer } => connect::answer(gateway, &answer.secret()).await,
+        R::AccountConnectWait { id, device } => connect::wait(gateway, &id, device).await,
+        R::AccountSet { user, id, invitations } => accounts::set(gateway, &user, &id, invitations).await,
         R::AccountList { user } => accounts::list(gateway, &user).await,
         R::AccountRemove { user, id } => accounts::remove(gateway, &user, &id).await,
         R::AccountPause { user, id } => accounts::pause(gateway, &user, &id).await,

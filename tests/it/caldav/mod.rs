@@ -105,6 +105,8 @@ impl Server {
         let api = Api::new(parts, api_settings, CancellationToken::new());
         let desk = desk(store, queue, calendars.clone(), shared.clone(), entropy.clone());
         let parties = Parties {
+            oauth: None,
+            webhook: None,
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
                 .with_plain(plain),

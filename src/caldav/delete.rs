@@ -10,7 +10,6 @@ use super::{Failure, Request, Service};
 
 impl Service {
     pub(super) async fn delete(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
-        self.check_if(request.headers, &request.path).await?;
         match &request.path {
             Path::Object(place) => {
                 let conditions = self.conditions(request.headers, place).await?;

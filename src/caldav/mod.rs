@@ -143,6 +143,8 @@ impl Service {
         if request.path.user().is_some_and(|owner| *owner != request.visitor.user) {
             return Err(Failure::NotFound);
         }
+        // RFC 4918 10.4: the header makes any method conditional, those that only read as well.
+        Box::pin(self.check_if(request.headers, &request.path)).await?;
         // Boxed one by one: as parts of one future each would make room for the largest, and that be copied with every
         // request, whatever it asks.
         if let Path::Plain(user, path) = &request.path {

@@ -13,12 +13,14 @@ use crate::ical::{Budget, Component, DateOrTime, Object, Property, TimeRange, me
 use super::answer::XML;
 use super::body::{Body, whole};
 use super::path::Path;
+use super::put::check_kind;
 use super::resource::Facts;
 use super::{Failure, Request, Service};
 
 impl Service {
     pub(super) async fn post(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
         let Path::Outbox(user) = &request.path else { return Err(Failure::NotAllowed) };
+        check_kind(request.headers)?;
         let object = Object::parse(request.body.clone()).map_err(|_| Precondition::ValidCalendarData)?;
         let facts = self.facts(user);
         let asked = Asked::read(&object, &facts)?;

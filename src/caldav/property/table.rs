@@ -249,7 +249,7 @@ fn reports(subject: &Subject) -> Vec<Element> {
     let own = match &subject.resource {
         Resource::Calendar(_) => vec![query, multiget, free_busy, sync],
         Resource::Object(..) => vec![query, multiget],
-        Resource::Inbox { .. } => vec![multiget],
+        Resource::Inbox { .. } => vec![query, multiget],
         _ => Vec::new(),
     };
     let wrap = |report: QName| {

@@ -26,6 +26,7 @@
 //! | 6 | [`caldav`] [`web`] | one outside language each |
 //! | 5 | [`sync`] | decide and do: read and write sources |
 //! | 4 | [`account`] | connected logins and their calendars |
+//! | 4 | [`push`] | tell clients that a calendar has changed |
 //! | 3 | [`calendar`] | the domain: write path, change log, views, history |
 //! | 3 | [`provider`] | translate one remote calendar service |
 //! | 2 | [`dav`] | WebDAV and CalDAV, octets to types, both directions |
@@ -57,6 +58,7 @@ pub mod id;
 pub mod identity;
 pub mod jobs;
 pub mod provider;
+pub mod push;
 pub mod server;
 pub mod store;
 pub mod sync;

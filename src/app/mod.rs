@@ -23,6 +23,7 @@ use crate::entropy::{Entropy, OsEntropy};
 use crate::ical;
 use crate::identity::{self, Users};
 use crate::jobs::{Policy, Queue};
+use crate::push::{self, Pushes};
 use crate::store::{self, EngineKind, OpenError, Store};
 use crate::sync;
 use crate::transport::{HttpTransport, Transport};
@@ -42,6 +43,7 @@ pub(crate) struct Gateway {
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) sync: Arc<sync::Engine>,
+    pub(crate) pushes: Arc<Pushes>,
     rotating: tokio::sync::Mutex<()>,
 }
 
@@ -76,10 +78,19 @@ impl Gateway {
         let transport = HttpTransport::new(config.providers.allow_private_addresses.clone()).map_err(Failure)?;
         let transport: Arc<dyn Transport> = Arc::new(transport);
         let services = services::services(&config, &transport)?;
-        let means = Means { transport, clock: clock.clone(), entropy: entropy.clone() };
+        let means = Means { transport: transport.clone(), clock: clock.clone(), entropy: entropy.clone() };
         let accounts = Accounts::new(store.clone(), keys.clone(), calendars.clone(), means).with_services(services);
         let accounts = Arc::new(accounts);
-        keys::settle(&config, &keys, &accounts, &*store, &*entropy).await?;
+        let means = push::Parts {
+            store: store.clone(),
+            calendars: calendars.clone(),
+            transport,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        let pushes = Pushes::open(means, keys.clone(), config.server.public_url.to_string()).await?;
+        let pushes = Arc::new(pushes);
+        keys::settle(&config, &keys, (&*accounts, &*pushes), &*store, &*entropy).await?;
         let parts = sync::Parts {
             store: store.clone(),
             calendars: calendars.clone(),
@@ -99,6 +110,7 @@ impl Gateway {
             calendars,
             accounts,
             sync,
+            pushes,
             rotating: tokio::sync::Mutex::default(),
         })
     }

@@ -59,6 +59,7 @@ struct Running {
     sync: JoinHandle<()>,
     admin: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    push: JoinHandle<()>,
 }
 
 async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
@@ -75,12 +76,14 @@ async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
     let (stop, stopped) = watch::channel(false);
     let admin = tokio::spawn(socket.serve(Arc::clone(gateway), stopped.clone()));
     let sync = tokio::spawn(Arc::clone(&gateway.sync).work(stopped.clone()));
+    let (pushes, till) = (Arc::clone(&gateway.pushes), stopped.clone());
+    let push = tokio::spawn(async move { pushes.work(till).await });
     let keeper = Arc::clone(gateway);
     let till = stopped.clone();
     let housekeeping = tokio::spawn(async move { housekeeping::keep(&keeper, till).await });
     let edge = tokio::spawn(server.serve(until(stopped)));
     tracing::info!(%address, public_url = %gateway.config.server.public_url, "serving");
-    Ok(Running { stop, edge, sync, admin, housekeeping })
+    Ok(Running { stop, edge, sync, admin, housekeeping, push })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -92,14 +95,14 @@ impl Running {
     async fn stop(self, gateway: &Gateway) -> Result<(), Failure> {
         self.stop.send_replace(true);
         let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
-        let housekeeping = self.housekeeping.abort_handle();
-        let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping) };
+        let (housekeeping, push) = (self.housekeeping.abort_handle(), self.push.abort_handle());
+        let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping, self.push) };
         tokio::select! {
             _ = all => {}
             () = gateway.clock.sleep(gateway.config.server.shutdown_grace.min(LONGEST_GRACE)) => {
                 // Their leases end with the process, and the next start takes them over.
                 tracing::info!("some work did not end in time; it is done again at the next start");
-                for one in [edge, sync, admin, housekeeping] {
+                for one in [edge, sync, admin, housekeeping, push] {
                     one.abort();
                 }
             }

@@ -10,6 +10,7 @@ use crate::calendar::{Collection, DeadProperty, Entry, Message, Owner};
 use crate::dav::Href;
 use crate::ical;
 use crate::id::{CollectionId, CollectionName, Place, UserId};
+use crate::push::Pushes;
 
 use super::path::Path;
 use super::{Failure, Service};
@@ -78,6 +79,8 @@ pub struct Facts {
     pub addresses: Vec<String>,
     /// What an object may be.
     pub limits: ical::Limits,
+    /// How changes are told.
+    pub push: Option<Arc<Pushes>>,
 }
 
 impl Subject {
@@ -137,7 +140,12 @@ impl Service {
     pub(super) fn facts(&self, user: &UserId) -> Facts {
         let name = user.as_str();
         let mail = if name.contains('@') { name.to_owned() } else { format!("{name}@{}", self.settings.mail_domain) };
-        Facts { user: user.clone(), addresses: vec![format!("mailto:{mail}")], limits: self.calendars.limits().object }
+        Facts {
+            user: user.clone(),
+            addresses: vec![format!("mailto:{mail}")],
+            limits: self.calendars.limits().object,
+            push: self.push.clone(),
+        }
     }
 
     /// The resource at `path`, with its dead properties.
@@ -148,6 +156,7 @@ impl Service {
                 return Ok(Subject::message(user, message.ok_or(Failure::NotFound)?));
             }
             Path::Plain(user, path) => return self.plain_subject(user, path).await,
+            Path::Registration(..) => return Err(Failure::NotFound),
             Path::Root | Path::Principals | Path::Homes => Resource::Upper,
             Path::Principal(_) => Resource::Principal,
             Path::Home(user) => Resource::Home { ctag: self.home_ctag(user).await? },

@@ -1,6 +1,6 @@
 //! The rows.
 
-use crate::dav::name::ns::{CALDAV, CS, DAV};
+use crate::dav::name::ns::{CALDAV, CS, DAV, PUSH};
 use crate::dav::name::{apple, caldav, dav};
 use crate::dav::report::NAMES as REPORTS;
 use crate::dav::{Attribute, Element, QName};
@@ -10,6 +10,7 @@ use super::privilege::{acl, privilege_elements, privileges, supported};
 use super::{Facts, On, Property, Resource, Setting, Subject, Trait, Value, principal};
 use crate::caldav::get::{content_type, http_date};
 use crate::caldav::path::Path;
+use crate::caldav::push::{transports, triggers};
 use crate::calendar::Collection;
 
 use ComponentKind::{Event, Journal, Todo};
@@ -116,6 +117,16 @@ pub static PROPERTIES: &[Property] = &[
     }),
     free(apple::CALENDAR_COLOR, "apple-ical", Trait::Color, |_, s| row(s)?.color.as_ref().map(Value::text)),
     free(apple::CALENDAR_ORDER, "apple-ical", Trait::Order, |_, s| row(s)?.order.map(|n| Value::text(n.to_string()))),
+    // WebDAV-Push
+    fixed(QName::fixed(PUSH, "transports"), "webdav-push", On::CALENDAR, |f, _| {
+        f.push.as_ref().map(|push| Value::Elements(transports(push)))
+    }),
+    fixed(QName::fixed(PUSH, "topic"), "webdav-push", On::CALENDAR, |f, s| {
+        Some(Value::Text(f.push.as_ref()?.topic(&row(s)?.id)))
+    }),
+    fixed(QName::fixed(PUSH, "supported-triggers"), "webdav-push", On::CALENDAR, |f, _| {
+        f.push.as_ref().map(|_| Value::Elements(triggers()))
+    }),
     // CalDAV: scheduling collections
     fixed(caldav::SCHEDULE_DEFAULT_CALENDAR_URL, "6638 9.2", On::INBOX, |f, _| Some(default_calendar(f))),
     fixed(caldav::CALENDAR_FREE_BUSY_SET, "caldav-sched-04", On::INBOX, |_, s| match &s.resource {

@@ -63,7 +63,7 @@ async fn an_answer_with_gaps_is_the_ordinary_one() {
     let row = Arc::new(calendars.collection(&collection).await.unwrap().unwrap());
     let view = calendars.view(&collection).await.unwrap();
     assert_eq!(view.len(), 2);
-    let facts = Facts { user, addresses: Vec::new(), limits: crate::ical::Limits::default() };
+    let facts = Facts { user, addresses: Vec::new(), limits: crate::ical::Limits::default(), push: None };
     let common = [
         dav::GETETAG,
         caldav::CALENDAR_DATA,

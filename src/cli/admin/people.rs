@@ -35,6 +35,7 @@ pub(super) async fn remove(gateway: &Gateway, name: &str) -> Result<Answer, Fail
     accounts::remove_all(gateway, &id).await?;
     events::remove_all(gateway, &id).await?;
     gateway.calendars.inbox_clear(&id).await?;
+    gateway.pushes.forget_user(&id).await?;
     Plain::new(gateway.store.clone(), gateway.clock.clone()).clear(&id).await?;
     gateway.users.remove(&id).await?;
     Ok(Answer::saying(json!({ "id": id }), format!("{id} is removed")))

@@ -19,10 +19,12 @@ use lineartime::ical::ComponentKind;
 use lineartime::id::UserId;
 use lineartime::identity::{self, Users};
 use lineartime::jobs::{Policy, Queue};
+use lineartime::push::{self, Pushes};
 use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
-use lineartime::vault::Secret;
+use lineartime::transport::fake::{FakeTransport, answer};
+use lineartime::vault::{KeyRing, MasterKey, Secret};
 use lineartime::web::Pages;
 
 mod bad_input;
@@ -30,6 +32,7 @@ mod clients;
 mod edge;
 mod plain;
 mod protocol;
+mod push;
 mod schedule;
 
 /// A server with one user, `ana`, and everything in memory.
@@ -38,6 +41,9 @@ pub(crate) struct Server {
     pub(crate) users: Arc<Users>,
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) clock: ManualClock,
+    pub(crate) pushes: Arc<Pushes>,
+    /// Everything that was sent outwards.
+    pub(crate) outside: FakeTransport,
 }
 
 /// An answer, read whole.
@@ -62,17 +68,29 @@ impl Server {
         let ana = UserId::parse("ana").unwrap();
         users.add(&ana, &Secret::new(b"correct horse".as_slice()), true).await.unwrap();
         let plain = Arc::new(Plain::new(store.clone(), shared.clone()));
-        let calendars = Arc::new(Calendars::new(store, queue, shared.clone(), entropy.clone(), Limits::default()));
+        let calendars = Calendars::new(store.clone(), queue, shared.clone(), entropy.clone(), Limits::default());
+        let calendars = Arc::new(calendars);
+        let outside = FakeTransport::serving(|_| answer(201, &[], ""));
+        let parts = push::Parts {
+            store,
+            calendars: calendars.clone(),
+            transport: Arc::new(outside.clone()),
+            clock: shared.clone(),
+            entropy: entropy.clone(),
+        };
+        let keys = Arc::new(KeyRing::load(&MasterKey::generate(&*entropy)));
+        let pushes = Arc::new(Pushes::open(parts, keys, "https://cal.example".to_owned()).await.unwrap());
         let parties = Parties {
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
+                .with_push(pushes.clone())
                 .with_plain(plain),
             web: Pages::new(users.clone(), entropy.clone()),
             users: users.clone(),
             readiness: Arc::new(AlwaysReady),
             metrics: None,
         };
-        Self { router: Router::new(parties, config, shared, entropy), users, calendars, clock }
+        Self { router: Router::new(parties, config, shared, entropy), users, calendars, clock, pushes, outside }
     }
 
     /// A request as ana.

@@ -11,7 +11,7 @@ use super::{Facts, On, Property, Resource, Setting, Subject, Trait, Value, princ
 use crate::caldav::get::{content_type, http_date};
 use crate::caldav::path::Path;
 use crate::caldav::push::{transports, triggers};
-use crate::calendar::Collection;
+use crate::calendar::{Collection, DeadProperty};
 
 use ComponentKind::{Event, Journal, Todo};
 use Setting::{AtCreation, Free, Protected};
@@ -270,13 +270,17 @@ fn reports(subject: &Subject) -> Vec<Element> {
     own.into_iter().chain(everywhere).map(wrap).collect()
 }
 
+/// The name that was set as calendar-timezone-id, among what clients have stored.
+pub(in crate::caldav) fn named_timezone(dead: &[DeadProperty]) -> Option<String> {
+    let name = caldav::CALENDAR_TIMEZONE_ID;
+    let dead = dead.iter().find(|dead| dead.ns == name.ns() && dead.name == name.local())?;
+    Element::parse(&dead.xml, crate::dav::Limits::REQUEST).ok().map(|element| element.trimmed())
+}
+
 /// The TZID: the one that was set by name, else that of the VTIMEZONE.
 fn timezone_id(subject: &Subject) -> Option<String> {
-    let name = caldav::CALENDAR_TIMEZONE_ID;
-    let named = subject.dead.iter().find(|dead| dead.ns == name.ns() && dead.name == name.local());
-    if let Some(dead) = named {
-        let element = Element::parse(&dead.xml, crate::dav::Limits::REQUEST).ok()?;
-        return Some(element.trimmed());
+    if let Some(named) = named_timezone(&subject.dead) {
+        return Some(named);
     }
     let object = Object::parse(row(subject)?.timezone.clone()?.into()).ok()?;
     let tzid = object.timezones().next()?.property("TZID")?.text();

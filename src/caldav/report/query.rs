@@ -33,7 +33,7 @@ impl Service {
             return self.inbox_query(request, user, query).await;
         }
         let (row, candidates) = self.candidates(request, &query.filter).await?;
-        let zone = super::zone(query.zone.as_ref(), row.timezone.as_deref())?;
+        let zone = self.zone(query.zone.as_ref(), &row).await?;
         let mut budget = Budget::request();
         let look = Look { filter: &query.filter, zone: &zone, bare: bare(&query.filter) };
         let mut found = VecDeque::new();

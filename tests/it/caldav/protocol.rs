@@ -172,6 +172,30 @@ async fn nothing_is_made_where_there_is_no_collection() {
     server.ask("GET", "/dav/calendars/ana/unified/sub/a.ics", &[], "").await.is(404);
 }
 
+/// RFC 4791 7.3, 7809 5.2: floating times are in the calendar's zone, also when that was set by its name.
+#[tokio::test]
+async fn a_zone_set_by_name_holds_for_floating_times() {
+    let server = Server::start().await;
+    server.put("a.ics", &event("a", "20260310T233000", "A")).await;
+    let query = |start: &str, end: &str| {
+        format!(
+            "<C:calendar-query {NS}><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name=\"VCALENDAR\">\
+             <C:comp-filter name=\"VEVENT\"><C:time-range start=\"{start}\" end=\"{end}\"/></C:comp-filter></C:comp-filter>\
+             </C:filter></C:calendar-query>"
+        )
+    };
+    let (utc, tokyo) = (query("20260310T233000Z", "20260310T234500Z"), query("20260310T143000Z", "20260310T144500Z"));
+    server.ask("REPORT", UNIFIED, &[], &utc).await.is(207).has("a.ics");
+    server.ask("REPORT", UNIFIED, &[], &tokyo).await.is(207).lacks("a.ics");
+    let set = format!(
+        "<D:propertyupdate {NS}><D:set><D:prop><C:calendar-timezone-id>Asia/Tokyo</C:calendar-timezone-id></D:prop></D:set>\
+         </D:propertyupdate>"
+    );
+    server.ask("PROPPATCH", UNIFIED, &[], &set).await.is(207);
+    server.ask("REPORT", UNIFIED, &[], &tokyo).await.is(207).has("a.ics");
+    server.ask("REPORT", UNIFIED, &[], &utc).await.is(207).lacks("a.ics");
+}
+
 /// RFC 4791 7.9: missing hrefs are answered, spelled our way, doubled ones once.
 #[tokio::test]
 async fn multiget_answers_each_href_once() {

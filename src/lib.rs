@@ -28,6 +28,7 @@
 //! | 4 | [`account`] | connected logins and their calendars |
 //! | 4 | [`agenda`] | what is when, for people: occurrences, busy times, edits of one or all |
 //! | 4 | [`subscription`] | feeds: what each shows, and whose secret opens it |
+//! | 4 | [`push`] | tell clients that a calendar has changed |
 //! | 3 | [`calendar`] | the domain: write path, change log, views, history |
 //! | 3 | [`provider`] | translate one remote calendar service |
 //! | 2 | [`dav`] | WebDAV and CalDAV, octets to types, both directions |
@@ -63,6 +64,7 @@ pub mod identity;
 pub mod jobs;
 pub mod oauth;
 pub mod provider;
+pub mod push;
 pub mod server;
 pub mod store;
 pub mod subscription;

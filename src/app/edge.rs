@@ -32,7 +32,7 @@ pub(super) async fn bind(gateway: &Arc<Gateway>) -> Result<Server, Failure> {
         clock.clone(),
         caldav_settings(&gateway.config),
     );
-    let caldav = caldav.with_users(gateway.users.clone());
+    let caldav = caldav.with_users(gateway.users.clone()).with_push(gateway.pushes.clone());
     let caldav = if gateway.config.dav.plain_collections {
         caldav.with_plain(Arc::new(Plain::new(gateway.store.clone(), clock.clone())))
     } else {
@@ -116,6 +116,7 @@ fn caldav_settings(config: &Config) -> caldav::Settings {
     caldav::Settings {
         write_through: config.sync.write_through,
         mail_domain: config.server.public_url.host_str().unwrap_or("localhost").to_owned(),
+        public_url: config.server.public_url.to_string(),
         max_multiget: config.limits.max_multiget,
         max_query: config.limits.max_query_results,
         ..caldav::Settings::default()

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::account::Accounts;
 use crate::cli::admin::Failure;
 use crate::config::{Config, Engine};
 use crate::entropy::Entropy;
+use crate::push::Pushes;
 use crate::store::{Batch, Record, Store, Table, tables};
 use crate::vault::{KeyRing, MasterKey, Sealed};
 
@@ -63,13 +65,14 @@ pub(super) async fn open(config: &Config, store: &dyn Store, entropy: &dyn Entro
 /// Does what is left of a rotation that was cut off.
 pub(super) async fn settle(
     config: &Config,
-    keys: &KeyRing,
-    accounts: &Accounts,
+    keys: &Arc<KeyRing>,
+    (accounts, pushes): (&Accounts, &Pushes),
     store: &dyn Store,
     entropy: &dyn Entropy,
 ) -> Result<(), Failure> {
     let Some(path) = file(config).filter(|file| beside(file).exists()) else { return Ok(()) };
     accounts.reseal().await?;
+    pushes.reseal(keys).await?;
     replace(&path, keys, store, entropy).await?;
     tracing::info!("the master key was replaced: a rotation that had been cut off is complete");
     Ok(())
@@ -95,9 +98,11 @@ pub(crate) async fn rotate(gateway: &Gateway) -> Result<Rotated, Failure> {
     let new = MasterKey::read_or_make(&beside(&path), &*gateway.entropy)?;
     let keys = gateway.accounts.seal_with(&new);
     let first = gateway.accounts.reseal().await?;
+    gateway.pushes.reseal(&keys).await?;
     // What was sealed just before the keys changed may have been stored just after they were looked through.
     gateway.clock.sleep(STRAGGLERS).await;
     let second = gateway.accounts.reseal().await?;
+    gateway.pushes.reseal(&keys).await?;
     replace(&path, &keys, &*gateway.store, &*gateway.entropy).await?;
     Ok(Rotated { resealed: first.resealed + second.resealed, unreadable: second.unreadable })
 }

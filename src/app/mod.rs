@@ -29,6 +29,7 @@ use crate::entropy::{Entropy, OsEntropy};
 use crate::ical;
 use crate::identity::{self, Users};
 use crate::jobs::{Policy, Queue};
+use crate::push::{self, Pushes};
 use crate::store::{self, EngineKind, OpenError, Store};
 use crate::subscription::Subscriptions;
 use crate::sync;
@@ -53,6 +54,7 @@ pub(crate) struct Gateway {
     pub(crate) transport: Arc<dyn Transport>,
     /// Ends what would go on for as long as somebody listens.
     pub(crate) stopping: CancellationToken,
+    pub(crate) pushes: Arc<Pushes>,
     rotating: tokio::sync::Mutex<()>,
 }
 
@@ -93,7 +95,16 @@ impl Gateway {
         let means = Means { transport: transport.clone(), clock: clock.clone(), entropy: entropy.clone() };
         let accounts = Accounts::new(store.clone(), keys.clone(), calendars.clone(), means).with_services(services);
         let accounts = Arc::new(accounts);
-        keys::settle(&config, &keys, &accounts, &*store, &*entropy).await?;
+        let means = push::Parts {
+            store: store.clone(),
+            calendars: calendars.clone(),
+            transport: transport.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        let pushes = Pushes::open(means, keys.clone(), config.server.public_url.to_string()).await?;
+        let pushes = Arc::new(pushes);
+        keys::settle(&config, &keys, (&*accounts, &*pushes), &*store, &*entropy).await?;
         let subscriptions = Arc::new(Subscriptions::new(store.clone(), clock.clone(), entropy.clone()));
         let parts = sync::Parts {
             store: store.clone(),
@@ -118,6 +129,7 @@ impl Gateway {
             sync,
             transport,
             stopping: CancellationToken::new(),
+            pushes,
             rotating: tokio::sync::Mutex::default(),
         })
     }

@@ -62,6 +62,7 @@ struct Running {
     housekeeping: JoinHandle<()>,
     alerts: JoinHandle<()>,
     vitals: JoinHandle<()>,
+    push: JoinHandle<()>,
 }
 
 async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
@@ -78,6 +79,8 @@ async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
     let (stop, stopped) = watch::channel(false);
     let admin = tokio::spawn(socket.serve(Arc::clone(gateway), stopped.clone()));
     let sync = tokio::spawn(Arc::clone(&gateway.sync).work(stopped.clone()));
+    let (pushes, till) = (Arc::clone(&gateway.pushes), stopped.clone());
+    let push = tokio::spawn(async move { pushes.work(till).await });
     let keeper = Arc::clone(gateway);
     let till = stopped.clone();
     let housekeeping = tokio::spawn(async move { housekeeping::keep(&keeper, till).await });
@@ -87,7 +90,7 @@ async fn start(gateway: &Arc<Gateway>) -> Result<Running, Failure> {
     let vitals = tokio::spawn(async move { vitals::watch(&watcher, till).await });
     let edge = tokio::spawn(server.serve(until(stopped)));
     tracing::info!(%address, public_url = %gateway.config.server.public_url, "serving");
-    Ok(Running { stop, edge, sync, admin, housekeeping, alerts, vitals })
+    Ok(Running { stop, edge, sync, admin, housekeeping, alerts, vitals, push })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -101,14 +104,17 @@ impl Running {
         gateway.stopping.cancel();
         let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
         let (housekeeping, alerts) = (self.housekeeping.abort_handle(), self.alerts.abort_handle());
-        let vitals = self.vitals.abort_handle();
-        let all = async { tokio::join!(self.edge, self.sync, self.admin, self.housekeeping, self.alerts, self.vitals) };
+        let (vitals, push) = (self.vitals.abort_handle(), self.push.abort_handle());
+        let all = async {
+            let serving = async { tokio::join!(self.edge, self.sync, self.admin, self.push) };
+            tokio::join!(serving, self.housekeeping, self.alerts, self.vitals)
+        };
         tokio::select! {
             _ = all => {}
             () = gateway.clock.sleep(gateway.config.server.shutdown_grace.min(LONGEST_GRACE)) => {
                 // Their leases end with the process, and the next start takes them over.
                 tracing::info!("some work did not end in time; it is done again at the next start");
-                for one in [edge, sync, admin, housekeeping, alerts, vitals] {
+                for one in [edge, sync, admin, housekeeping, alerts, vitals, push] {
                     one.abort();
                 }
             }

@@ -121,6 +121,9 @@ fn conditions() -> Vec<(Precondition, &'static str)> {
         (P::ValidOrganizer, "6638 3.2.4"),
         (P::ValidSchedulingMessage, "6638 5"),
         (P::ValidTimezone, "7809 5.1"),
+        (P::InvalidSubscription, "webdav-push"),
+        (P::NoSupportedTrigger, "webdav-push"),
+        (P::PushNotAvailable, "webdav-push"),
     ]
 }
 

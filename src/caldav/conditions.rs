@@ -8,7 +8,7 @@ use http::HeaderMap;
 
 use crate::calendar::{Conditions, Match};
 use crate::dav::header::State;
-use crate::dav::{IfHeader, Match as Asked};
+use crate::dav::{Href, IfHeader, Match as Asked};
 use crate::id::{Etag, Place};
 
 use super::path::Path;
@@ -41,35 +41,58 @@ impl Service {
     /// Whether the If header, if there is one, holds for the request to `path`.
     pub(super) async fn check_if(&self, headers: &HeaderMap, path: &Path) -> Result<(), Failure> {
         let Some(asked) = IfHeader::read(headers)? else { return Ok(()) };
-        let mut etags = Vec::with_capacity(asked.lists.len());
+        let mut states = Vec::with_capacity(asked.lists.len());
         for list in &asked.lists {
             let tagged = list.resource.as_ref().map(Path::of);
             let Some(named) = tagged.as_ref().map_or(Some(path), Option::as_ref) else { continue };
-            if named.user() != path.user() {
-                continue;
+            if named.user() == path.user() {
+                states.push((list.resource.clone(), self.state_of(named).await?));
             }
-            let etag = match named {
-                Path::Object(place) => {
-                    self.calendars.get(place).await.map_err(Failure::store)?.map(|stored| stored.etag)
-                }
-                Path::Plain(user, path) => self.plain_etag(user, path).await?,
-                _ => continue,
-            };
-            etags.push((list.resource.clone(), etag));
         }
-        // There are no locks: no resource is in the state that a token names.
-        let holds = asked.holds(|resource, state| match state {
-            State::Token(_) => false,
-            State::Entity(tag) => etags.iter().any(|(href, etag)| {
-                let same = match (href, resource) {
-                    (Some(one), Some(other)) => one.same_resource(other),
-                    (None, None) => true,
-                    _ => false,
-                };
-                same && etag.as_ref().is_some_and(|etag| tag.means(&etag.0))
-            }),
+        let holds = asked.holds(|resource, state| {
+            let same = |href: &Option<Href>| match (href, resource) {
+                (Some(one), Some(other)) => one.same_resource(other),
+                (None, None) => true,
+                _ => false,
+            };
+            states.iter().any(|(href, now)| same(href) && now.is(state))
         });
         if holds { Ok(()) } else { Err(Failure::ConditionFailed) }
+    }
+
+    async fn state_of(&self, path: &Path) -> Result<Now, Failure> {
+        Ok(match path {
+            Path::Object(place) => {
+                let stored = self.calendars.get(place).await.map_err(Failure::store)?;
+                Now::Entity(stored.map(|stored| stored.etag))
+            }
+            Path::Plain(user, path) => Now::Entity(self.plain_etag(user, path).await?),
+            Path::Calendar(id) => match self.calendars.collection(id).await.map_err(Failure::store)? {
+                Some(_) => Now::Synced(self.calendars.token(id).await.map_err(Failure::store)?.to_string()),
+                None => Now::Stateless,
+            },
+            _ => Now::Stateless,
+        })
+    }
+}
+
+/// What a resource is in now, as the If header can name it.
+enum Now {
+    /// A resource with a body.
+    Entity(Option<Etag>),
+    /// A calendar with its sync token (RFC 6578 5: it counts as a state token).
+    Synced(String),
+    /// Anything else. There are no locks, so no token names it.
+    Stateless,
+}
+
+impl Now {
+    fn is(&self, asked: &State) -> bool {
+        match (self, asked) {
+            (Self::Entity(Some(etag)), State::Entity(tag)) => tag.means(&etag.0),
+            (Self::Synced(token), State::Token(asked)) => token == asked,
+            _ => false,
+        }
     }
 }
 

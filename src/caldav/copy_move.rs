@@ -16,7 +16,6 @@ use super::{Failure, Request, Service};
 
 impl Service {
     pub(super) async fn copy_or_move(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
-        self.check_if(request.headers, &request.path).await?;
         let Path::Object(from) = &request.path else {
             return Err(Failure::Forbidden("Whole calendars can't be copied or moved."));
         };

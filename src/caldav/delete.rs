@@ -10,7 +10,6 @@ use super::{Failure, Request, Service};
 
 impl Service {
     pub(super) async fn delete(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
-        self.check_if(request.headers, &request.path).await?;
         match &request.path {
             Path::Object(place) => {
                 let conditions = self.conditions(request.headers, place).await?;
@@ -27,6 +26,7 @@ impl Service {
                 let there = self.calendars.inbox_remove(user, name).await.map_err(Failure::store)?;
                 if there { Ok(done(false)) } else { Err(Failure::NotFound) }
             }
+            Path::Registration(id, name) => self.push_unregister(id, name).await,
             Path::Calendar(id) => {
                 // RFC 4918 9.6.1: it goes whole, as if Depth were infinity, whatever was sent: the library of
                 // Nextcloud's calendar sends 0.

@@ -18,22 +18,20 @@ use super::{Failure, Request, Service};
 
 impl Service {
     pub(super) async fn mkcalendar(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
-        self.check_if(request.headers, &request.path).await?;
         let asked = MkCalendar::parse(&request.body)?;
-        let id = place(request)?;
+        let id = self.place(request).await?;
         self.make(request, id, &asked.properties).await?;
         Ok(created())
     }
 
     pub(super) async fn mkcol(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
-        self.check_if(request.headers, &request.path).await?;
         let asked = match ExtendedMkcol::parse(&request.body) {
             Ok(asked) => asked,
             // RFC 4918 9.3: a body that is not understood.
             Err(_) if !is_xml(request) => return Err(Failure::MediaType("MKCOL takes an XML body or none.")),
             Err(malformed) => return Err(malformed.into()),
         };
-        let id = match place(request) {
+        let id = match self.place(request).await {
             Ok(id) => id,
             Err(Failure::Violated(Precondition::ResourceMustBeNull)) => return Err(Failure::NotAllowed),
             Err(failure) => return Err(failure),
@@ -47,6 +45,22 @@ impl Service {
         match self.make(request, id, &asked.properties).await {
             Err(Failure::Violated(Precondition::ResourceMustBeNull)) => Err(Failure::NotAllowed),
             made => made.map(|()| created()),
+        }
+    }
+
+    /// Where a calendar can be made.
+    async fn place<'r>(&self, request: &'r Request<'_>) -> Result<&'r CollectionId, Failure> {
+        match &request.path {
+            Path::Calendar(id) => Ok(id),
+            Path::Object(place) => {
+                let parent = self.calendars.collection(&place.collection).await.map_err(Failure::store)?;
+                match parent {
+                    // RFC 4791 4.2: no calendar inside a calendar.
+                    Some(_) => Err(Precondition::CalendarCollectionLocationOk.into()),
+                    None => Err(Failure::Conflict("There is no collection to make it in.")),
+                }
+            }
+            _ => Err(Precondition::ResourceMustBeNull.into()),
         }
     }
 
@@ -78,16 +92,6 @@ impl Service {
             return Err(Failure::of_collection(error, &href));
         }
         Ok(())
-    }
-}
-
-/// Where a calendar can be made.
-fn place<'r>(request: &'r Request<'_>) -> Result<&'r CollectionId, Failure> {
-    match &request.path {
-        Path::Calendar(id) => Ok(id),
-        // RFC 4791 4.2: no calendar inside a calendar.
-        Path::Object(_) => Err(Precondition::CalendarCollectionLocationOk.into()),
-        _ => Err(Precondition::ResourceMustBeNull.into()),
     }
 }
 

@@ -23,6 +23,7 @@ mod plain;
 pub mod property;
 mod propfind;
 mod proppatch;
+mod push;
 mod put;
 mod report;
 mod resource;
@@ -42,6 +43,7 @@ use crate::calendar::{Author, Calendars};
 use crate::clock::Clock;
 use crate::id::UserId;
 use crate::identity::{Scope, Users};
+use crate::push::Pushes;
 
 use body::Body;
 pub use failure::Failure;
@@ -50,7 +52,7 @@ pub use verdict::{NoVerdicts, Verdict, Verdicts};
 
 /// What the DAV field of OPTIONS says (RFC 4918 10.1, 3744 7.2, 4791 5.1, 5689 3.1, 6638 2).
 pub const COMPLIANCE: &str =
-    "1, 3, access-control, extended-mkcol, calendar-access, calendar-schedule, calendar-auto-schedule";
+    "1, 3, access-control, extended-mkcol, calendar-access, calendar-schedule, calendar-auto-schedule, webdav-push";
 
 /// Who asks. They are signed in.
 #[derive(Clone, Debug)]
@@ -91,6 +93,8 @@ pub struct Settings {
     pub max_multiget: usize,
     /// Objects with data in one query.
     pub max_query: usize,
+    /// How clients reach this server, for URLs that must be whole.
+    pub public_url: String,
     /// Changes in one sync answer, if the client names no smaller number.
     pub max_changes: usize,
 }
@@ -103,6 +107,7 @@ impl Default for Settings {
             max_multiget: 1_000,
             max_query: 5_000,
             max_changes: 10_000,
+            public_url: "http://127.0.0.1:8008".to_owned(),
         }
     }
 }
@@ -116,6 +121,7 @@ pub struct Service {
     settings: Arc<Settings>,
     plain: Option<Arc<Plain>>,
     users: Option<Arc<Users>>,
+    push: Option<Arc<Pushes>>,
     /// What the visitor of this request may see and do.
     scope: Scope,
 }
@@ -128,13 +134,28 @@ impl Service {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        Self { calendars, verdicts, clock, settings: Arc::new(settings), plain: None, users: None, scope: Scope::ALL }
+        Self {
+            calendars,
+            verdicts,
+            clock,
+            settings: Arc::new(settings),
+            plain: None,
+            users: None,
+            push: None,
+            scope: Scope::ALL,
+        }
     }
 
     /// The same, with scheduling between these users.
     #[must_use]
     pub fn with_users(self, users: Arc<Users>) -> Self {
         Self { users: Some(users), ..self }
+    }
+
+    /// The same, telling clients of changes by `WebDAV-Push`.
+    #[must_use]
+    pub fn with_push(self, push: Arc<Pushes>) -> Self {
+        Self { push: Some(push), ..self }
     }
 
     /// The same with plain files below `/dav/files/`.
@@ -156,22 +177,33 @@ impl Service {
     }
 
     async fn dispatch(&self, request: Request<'_>) -> Result<Response<Body>, Failure> {
-        // Boxed one by one: as parts of one future each would make room for the largest, and that be copied with every
-        // request, whatever it asks.
+        // RFC 4918 10.4: the header makes any method conditional, those that only read as well.
+        Box::pin(self.check_if(request.headers, &request.path)).await?;
         if let Path::Plain(user, path) = &request.path {
             return Box::pin(self.answer_plain(&request, user, path)).await;
         }
+        let quiet = self.quiet(&request).await?;
+        let answer = self.answer_for(&request).await;
+        if let Some(quiet) = quiet.filter(|_| answer.is_ok()) {
+            quiet.keep().await;
+        }
+        answer
+    }
+
+    // Boxed one by one: as parts of one future each would make room for the largest, and that be copied with every
+    // request, whatever it asks.
+    async fn answer_for(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
         match request.method.as_str() {
-            "GET" | "HEAD" => Box::pin(self.get(&request)).await,
-            "PUT" => Box::pin(self.put(&request)).await,
-            "DELETE" => Box::pin(self.delete(&request)).await,
-            "COPY" | "MOVE" => Box::pin(self.copy_or_move(&request)).await,
-            "PROPFIND" => Box::pin(self.propfind(&request)).await,
-            "PROPPATCH" => Box::pin(self.proppatch(&request)).await,
-            "MKCALENDAR" => Box::pin(self.mkcalendar(&request)).await,
-            "MKCOL" => Box::pin(self.mkcol(&request)).await,
-            "REPORT" => Box::pin(self.report(&request)).await,
-            "POST" => Box::pin(self.post(&request)).await,
+            "GET" | "HEAD" => Box::pin(self.get(request)).await,
+            "PUT" => Box::pin(self.put(request)).await,
+            "DELETE" => Box::pin(self.delete(request)).await,
+            "COPY" | "MOVE" => Box::pin(self.copy_or_move(request)).await,
+            "PROPFIND" => Box::pin(self.propfind(request)).await,
+            "PROPPATCH" => Box::pin(self.proppatch(request)).await,
+            "MKCALENDAR" => Box::pin(self.mkcalendar(request)).await,
+            "MKCOL" => Box::pin(self.mkcol(request)).await,
+            "REPORT" => Box::pin(self.report(request)).await,
+            "POST" => Box::pin(self.post(request)).await,
             _ => Err(Failure::NotAllowed),
         }
     }

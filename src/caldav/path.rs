@@ -36,6 +36,8 @@ pub enum Path {
     Object(Place),
     /// `/dav/calendars/{user}/inbox/{name}`: a scheduling message.
     Message(UserId, ResourceName),
+    /// `/dav/push/{user}/{collection}/{id}`: a subscription of `WebDAV-Push`, for DELETE alone.
+    Registration(CollectionId, String),
     /// `/dav/files/{user}/...`: a plain file or folder.
     Plain(UserId, PlainPath),
 }
@@ -64,6 +66,7 @@ impl Path {
                 let name_in_it: ResourceName = object.parse().ok()?;
                 Some(Self::Object(Place { collection: collection(user, name)?, name: name_in_it }))
             }
+            ["push", user, name, id] => Some(Self::Registration(collection(user, name)?, (*id).to_owned())),
             ["files", user, rest @ ..] => {
                 let names = rest.iter().map(|name| (*name).to_owned()).collect();
                 Some(Self::Plain(user.parse().ok()?, PlainPath::new(names)?))
@@ -106,6 +109,9 @@ impl Path {
                 Href::resource(["dav", "calendars", collection.user.as_str(), collection.name.as_str(), name.as_str()])
             }
             Self::Message(user, name) => Href::resource(["dav", "calendars", user.as_str(), "inbox", name.as_str()]),
+            Self::Registration(id, name) => {
+                Href::resource(["dav", "push", id.user.as_str(), id.name.as_str(), name.as_str()])
+            }
             Self::Plain(user, path) => {
                 let names = path.names().iter().map(String::as_str);
                 let names: Vec<&str> = ["dav", "files", user.as_str()].into_iter().chain(names).collect();
@@ -124,7 +130,7 @@ impl Path {
             | Self::Outbox(user)
             | Self::Message(user, _)
             | Self::Plain(user, _) => Some(user),
-            Self::Calendar(id) => Some(&id.user),
+            Self::Calendar(id) | Self::Registration(id, _) => Some(&id.user),
             Self::Object(place) => Some(&place.collection.user),
         }
     }
@@ -132,7 +138,7 @@ impl Path {
     /// Whether the place can only be a collection.
     pub fn is_collection(&self) -> bool {
         match self {
-            Self::Object(_) | Self::Message(..) => false,
+            Self::Object(_) | Self::Message(..) | Self::Registration(..) => false,
             Self::Plain(_, path) => path.names().is_empty(),
             _ => true,
         }

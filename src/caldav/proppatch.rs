@@ -17,7 +17,6 @@ use super::{Failure, Request, Service};
 
 impl Service {
     pub(super) async fn proppatch(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
-        self.check_if(request.headers, &request.path).await?;
         let update = PropertyUpdate::parse(&request.body)?;
         let subject = self.subject(&request.path).await?;
         let mut wishes = Wishes::default();

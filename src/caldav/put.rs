@@ -16,7 +16,6 @@ impl Service {
     pub(super) async fn put(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
         let Path::Object(place) = &request.path else { return Err(Failure::NotAllowed) };
         check_kind(request.headers)?;
-        self.check_if(request.headers, &request.path).await?;
         let conditions = self.conditions(request.headers, place).await?;
         if request.body.len() > self.calendars.limits().object.size {
             return Err(Precondition::MaxResourceSize.into());
@@ -57,7 +56,7 @@ pub(super) fn set_etag(headers: &mut HeaderMap, etag: &Etag) {
 }
 
 /// A body that says it is something else than a whole calendar is refused; one that says nothing is tried.
-fn check_kind(headers: &HeaderMap) -> Result<(), Failure> {
+pub(super) fn check_kind(headers: &HeaderMap) -> Result<(), Failure> {
     if headers.contains_key(CONTENT_RANGE) {
         return Err(Failure::Bad("A part of an object can't be stored (Content-Range)."));
     }

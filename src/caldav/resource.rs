@@ -10,6 +10,7 @@ use crate::calendar::{Collection, DeadProperty, Entry, Message, Owner};
 use crate::dav::Href;
 use crate::ical;
 use crate::id::{CollectionId, CollectionName, Place, UserId};
+use crate::push::Pushes;
 
 use super::path::Path;
 use super::{Failure, Service};
@@ -80,6 +81,8 @@ pub struct Facts {
     pub limits: ical::Limits,
     /// Whether the visitor may change nothing.
     pub read_only: bool,
+    /// How changes are told.
+    pub push: Option<Arc<Pushes>>,
 }
 
 impl Subject {
@@ -144,6 +147,7 @@ impl Service {
             addresses: vec![format!("mailto:{mail}")],
             limits: self.calendars.limits().object,
             read_only: self.scope.read_only,
+            push: self.push.clone(),
         }
     }
 
@@ -158,6 +162,7 @@ impl Service {
                 return Ok(Subject::message(user, message.ok_or(Failure::NotFound)?));
             }
             Path::Plain(user, path) => return self.plain_subject(user, path).await,
+            Path::Registration(..) => return Err(Failure::NotFound),
             Path::Root | Path::Principals | Path::Homes => Resource::Upper,
             Path::Principal(_) => Resource::Principal,
             Path::Home(user) => Resource::Home { ctag: self.home_ctag(user).await? },

@@ -13,12 +13,18 @@ use crate::ical::{Budget, Component, DateOrTime, Object, Property, TimeRange, me
 use super::answer::XML;
 use super::body::{Body, whole};
 use super::path::Path;
+use super::put::check_kind;
 use super::resource::Facts;
 use super::{Failure, Request, Service};
 
 impl Service {
     pub(super) async fn post(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
-        let Path::Outbox(user) = &request.path else { return Err(Failure::NotAllowed) };
+        let user = match &request.path {
+            Path::Outbox(user) => user,
+            Path::Calendar(id) => return self.push_register(request, id).await,
+            _ => return Err(Failure::NotAllowed),
+        };
+        check_kind(request.headers)?;
         let object = Object::parse(request.body.clone()).map_err(|_| Precondition::ValidCalendarData)?;
         let facts = self.facts(user);
         let asked = Asked::read(&object, &facts)?;

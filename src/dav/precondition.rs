@@ -73,6 +73,7 @@ pub enum Precondition {
     ValidTimezone,
     // WebDAV-Push
     InvalidSubscription,
+    NoSupportedTrigger,
     PushNotAvailable,
 }
 
@@ -135,6 +136,7 @@ impl Precondition {
             Self::ValidSchedulingMessage => (CALDAV, "valid-scheduling-message"),
             Self::ValidTimezone => (CALDAV, "valid-timezone"),
             Self::InvalidSubscription => (PUSH, "invalid-subscription"),
+            Self::NoSupportedTrigger => (PUSH, "no-supported-trigger"),
             Self::PushNotAvailable => (PUSH, "push-not-available"),
         };
         QName::fixed(ns, local)

@@ -115,7 +115,10 @@ fn dav_allow(path: &Path) -> &'static str {
         Path::Root | Path::Principals | Path::Homes => "OPTIONS, GET, HEAD, PROPFIND, REPORT",
         Path::Principal(_) | Path::Inbox(_) | Path::Home(_) => "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, REPORT",
         Path::Outbox(_) => "OPTIONS, GET, HEAD, POST, PROPFIND, PROPPATCH, REPORT",
-        Path::Calendar(_) => "OPTIONS, GET, HEAD, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, MKCALENDAR, MKCOL",
+        Path::Registration(..) => "OPTIONS, DELETE",
+        Path::Calendar(_) => {
+            "OPTIONS, GET, HEAD, POST, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, MKCALENDAR, MKCOL"
+        }
         Path::Object(_) => DAV_ANY,
         Path::Message(..) => "OPTIONS, GET, HEAD, DELETE, PROPFIND, REPORT",
         Path::Plain(..) => "OPTIONS, GET, HEAD, PUT, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, MKCOL",

@@ -26,11 +26,12 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("calendar", &["ical", "store", "jobs", "id"]),
     ("provider", &["ical", "dav", "transport", "id", "vault"]),
     ("account", &["provider", "calendar", "store", "vault", "transport", "id", "ical", "jobs"]),
+    ("push", &["calendar", "store", "vault", "transport", "id", "dav"]),
     ("agenda", &["calendar", "ical", "id", "store"]),
     // A feed's record is more than floor 2 may know (which calendars), and no business of the calendars themselves.
     ("subscription", &["store", "id", "vault"]),
     ("sync", &["calendar", "account", "provider", "jobs", "ical", "store", "id"]),
-    ("caldav", &["dav", "ical", "calendar", "identity", "account", "jobs", "sync", "id"]),
+    ("caldav", &["dav", "ical", "calendar", "identity", "account", "jobs", "sync", "id", "push"]),
     ("api", &["dav", "ical", "calendar", "agenda", "subscription", "identity", "account", "jobs", "sync", "id"]),
     ("feed", &["dav", "ical", "calendar", "agenda", "subscription", "account", "id"]),
     ("web", &["ical", "calendar", "identity", "account", "jobs", "sync", "id", "vault"]),

@@ -15,6 +15,7 @@ mod value;
 pub use fragment::Fragments;
 pub use plan::Plan;
 pub use table::PROPERTIES;
+pub(super) use table::named_timezone;
 pub use value::Value;
 
 use crate::dav::QName;

@@ -1,6 +1,6 @@
 //! The rows.
 
-use crate::dav::name::ns::{CALDAV, CS, DAV};
+use crate::dav::name::ns::{CALDAV, CS, DAV, PUSH};
 use crate::dav::name::{apple, caldav, dav};
 use crate::dav::report::NAMES as REPORTS;
 use crate::dav::{Attribute, Element, QName};
@@ -10,7 +10,8 @@ use super::privilege::{acl, granted, privilege_elements, supported};
 use super::{Facts, On, Property, Resource, Setting, Subject, Trait, Value, principal};
 use crate::caldav::get::{content_type, http_date};
 use crate::caldav::path::Path;
-use crate::calendar::Collection;
+use crate::caldav::push::{transports, triggers};
+use crate::calendar::{Collection, DeadProperty};
 
 use ComponentKind::{Event, Journal, Todo};
 use Setting::{AtCreation, Free, Protected};
@@ -116,6 +117,16 @@ pub static PROPERTIES: &[Property] = &[
     }),
     free(apple::CALENDAR_COLOR, "apple-ical", Trait::Color, |_, s| row(s)?.color.as_ref().map(Value::text)),
     free(apple::CALENDAR_ORDER, "apple-ical", Trait::Order, |_, s| row(s)?.order.map(|n| Value::text(n.to_string()))),
+    // WebDAV-Push
+    fixed(QName::fixed(PUSH, "transports"), "webdav-push", On::CALENDAR, |f, _| {
+        f.push.as_ref().map(|push| Value::Elements(transports(push)))
+    }),
+    fixed(QName::fixed(PUSH, "topic"), "webdav-push", On::CALENDAR, |f, s| {
+        Some(Value::Text(f.push.as_ref()?.topic(&row(s)?.id)))
+    }),
+    fixed(QName::fixed(PUSH, "supported-triggers"), "webdav-push", On::CALENDAR, |f, _| {
+        f.push.as_ref().map(|_| Value::Elements(triggers()))
+    }),
     // CalDAV: scheduling collections
     fixed(caldav::SCHEDULE_DEFAULT_CALENDAR_URL, "6638 9.2", On::INBOX, |f, _| Some(default_calendar(f))),
     fixed(caldav::CALENDAR_FREE_BUSY_SET, "caldav-sched-04", On::INBOX, |_, s| match &s.resource {
@@ -249,7 +260,7 @@ fn reports(subject: &Subject) -> Vec<Element> {
     let own = match &subject.resource {
         Resource::Calendar(_) => vec![query, multiget, free_busy, sync],
         Resource::Object(..) => vec![query, multiget],
-        Resource::Inbox { .. } => vec![multiget],
+        Resource::Inbox { .. } => vec![query, multiget],
         _ => Vec::new(),
     };
     let wrap = |report: QName| {
@@ -259,13 +270,17 @@ fn reports(subject: &Subject) -> Vec<Element> {
     own.into_iter().chain(everywhere).map(wrap).collect()
 }
 
+/// The name that was set as calendar-timezone-id, among what clients have stored.
+pub(in crate::caldav) fn named_timezone(dead: &[DeadProperty]) -> Option<String> {
+    let name = caldav::CALENDAR_TIMEZONE_ID;
+    let dead = dead.iter().find(|dead| dead.ns == name.ns() && dead.name == name.local())?;
+    Element::parse(&dead.xml, crate::dav::Limits::REQUEST).ok().map(|element| element.trimmed())
+}
+
 /// The TZID: the one that was set by name, else that of the VTIMEZONE.
 fn timezone_id(subject: &Subject) -> Option<String> {
-    let name = caldav::CALENDAR_TIMEZONE_ID;
-    let named = subject.dead.iter().find(|dead| dead.ns == name.ns() && dead.name == name.local());
-    if let Some(dead) = named {
-        let element = Element::parse(&dead.xml, crate::dav::Limits::REQUEST).ok()?;
-        return Some(element.trimmed());
+    if let Some(named) = named_timezone(&subject.dead) {
+        return Some(named);
     }
     let object = Object::parse(row(subject)?.timezone.clone()?.into()).ok()?;
     let tzid = object.timezones().next()?.property("TZID")?.text();

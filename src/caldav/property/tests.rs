@@ -63,7 +63,8 @@ async fn an_answer_with_gaps_is_the_ordinary_one() {
     let row = Arc::new(calendars.collection(&collection).await.unwrap().unwrap());
     let view = calendars.view(&collection).await.unwrap();
     assert_eq!(view.len(), 2);
-    let facts = Facts { user, addresses: Vec::new(), limits: crate::ical::Limits::default(), read_only: false };
+    let facts =
+        Facts { user, addresses: Vec::new(), limits: crate::ical::Limits::default(), read_only: false, push: None };
     let common = [
         dav::GETETAG,
         caldav::CALENDAR_DATA,

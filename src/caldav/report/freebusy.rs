@@ -4,7 +4,7 @@ use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::dav::Precondition;
-use crate::ical::{Budget, Busy, Overrun, TimeRange, Zone, busy, merge_busy, vfreebusy};
+use crate::ical::{Budget, Busy, Overrun, TimeRange, busy, merge_busy, vfreebusy};
 use crate::id::{CollectionId, CollectionName};
 
 use super::super::body::{Body, whole};
@@ -35,7 +35,7 @@ impl Service {
         budget: &mut Budget,
     ) -> Result<Vec<Busy>, Failure> {
         let row = self.collection(id).await?;
-        let zone: Zone = super::zone(None, row.timezone.as_deref())?;
+        let zone = self.zone(None, &row).await?;
         let rows = self.calendars.collections(&id.user).await.map_err(Failure::store)?;
         let free = |name: &CollectionName| {
             id.name.is_unified() && rows.iter().any(|row| row.id.name == *name && row.transparent)

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::calendar::{Collection, Owner};
 use crate::dav::Precondition;
 use crate::dav::report::{Asked, QueryZone};
 use crate::dav::{Prefer, Report};
@@ -21,7 +22,7 @@ use crate::ical::{Budget, Object, TimeRange, Zone};
 
 use super::answer::{Answer, Items};
 use super::body::Body;
-use super::property::Plan;
+use super::property::{Plan, named_timezone};
 use super::{Failure, Request, Service};
 
 impl Service {
@@ -76,6 +77,19 @@ impl Service {
             token: ending.token,
         };
         answer.send().await
+    }
+
+    /// The zone of floating times for a report on this calendar (RFC 4791 7.3). One that was set by name (RFC 7809 5.2) has
+    /// taken the place of an older definition.
+    async fn zone(&self, asked: Option<&QueryZone>, calendar: &Collection) -> Result<Zone, Failure> {
+        if asked.is_none() {
+            let owner = Owner::Collection(calendar.id.clone());
+            let dead = self.calendars.properties(&owner).await.map_err(Failure::store)?;
+            if let Some(named) = named_timezone(&dead).and_then(|id| Zone::resolve(&id, None)) {
+                return Ok(named);
+            }
+        }
+        zone(asked, calendar.timezone.as_deref())
     }
 }
 

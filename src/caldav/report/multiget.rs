@@ -50,7 +50,7 @@ impl Service {
                 None => Item::Gone(href),
             });
         }
-        let zone = super::zone(None, row.timezone.as_deref())?;
+        let zone = self.zone(None, &row).await?;
         self.tell(request, multiget.asked, Items::Known(items), zone.into()).await
     }
 

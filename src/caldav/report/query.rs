@@ -12,13 +12,14 @@ use http::Response;
 use crate::calendar::{Collection, Entry};
 use crate::dav::Precondition;
 use crate::dav::report::CalendarQuery;
-use crate::ical::{Budget, CompFilter, CompTest, ComponentKind, Overrun, TimeRange, Zone, matches};
+use crate::ical::{Budget, CompFilter, CompTest, ComponentKind, Object, Overrun, TimeRange, Zone, matches};
+use crate::id::UserId;
 
 use super::super::answer::{Item, Items};
 use super::super::body::Body;
 use super::super::path::Path;
 use super::super::property::Plan;
-use super::super::resource::Resource;
+use super::super::resource::{Resource, Subject};
 use super::super::{Failure, Request, Service};
 
 impl Service {
@@ -28,8 +29,11 @@ impl Service {
         query: CalendarQuery,
     ) -> Result<Response<Body>, Failure> {
         self.check_range(query.filter.window().as_ref())?;
+        if let Path::Inbox(user) = &request.path {
+            return self.inbox_query(request, user, query).await;
+        }
         let (row, candidates) = self.candidates(request, &query.filter).await?;
-        let zone = super::zone(query.zone.as_ref(), row.timezone.as_deref())?;
+        let zone = self.zone(query.zone.as_ref(), &row).await?;
         let mut budget = Budget::request();
         let look = Look { filter: &query.filter, zone: &zone, bare: bare(&query.filter) };
         let mut found = VecDeque::new();
@@ -44,6 +48,27 @@ impl Service {
             found.push_back(Item::Entry(row.clone(), entry));
             if index % 64 == 63 {
                 tokio::task::yield_now().await;
+            }
+        }
+        self.tell(request, query.asked, Items::Known(found), zone.into()).await
+    }
+
+    /// The inbox answers the same report (RFC 6638 2.2); it is small, so each message is looked at.
+    async fn inbox_query(
+        &self,
+        request: &Request<'_>,
+        user: &UserId,
+        query: CalendarQuery,
+    ) -> Result<Response<Body>, Failure> {
+        let zone = super::zone(query.zone.as_ref(), None)?;
+        let mut budget = Budget::request();
+        let mut found = VecDeque::new();
+        for message in self.calendars.inbox(user).await.map_err(Failure::store)? {
+            // What was delivered was an object; one that can't be read matches nothing.
+            let Ok(object) = Object::parse(message.octets.clone()) else { continue };
+            let matched = matches(&query.filter, &object, &zone, &mut budget);
+            if matched.map_err(|Overrun { .. }| Precondition::NumberOfMatchesWithinLimits)? {
+                found.push_back(Item::Subject(Box::new(Subject::message(user, message))));
             }
         }
         self.tell(request, query.asked, Items::Known(found), zone.into()).await

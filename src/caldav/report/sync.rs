@@ -47,7 +47,7 @@ impl Service {
         if changes.truncated {
             items.push_back(Item::Truncated(request.path.href()));
         }
-        let zone = super::zone(None, row.timezone.as_deref())?;
+        let zone = self.zone(None, &row).await?;
         let ending = super::Ending { zone, token: Some(changes.token.to_string()) };
         self.tell(request, sync.asked, Items::Known(items), ending).await
     }

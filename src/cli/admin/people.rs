@@ -36,6 +36,7 @@ pub(super) async fn remove(gateway: &Gateway, name: &str) -> Result<Answer, Fail
     events::remove_all(gateway, &id).await?;
     gateway.calendars.inbox_clear(&id).await?;
     gateway.subscriptions.revoke_all(&id).await?;
+    gateway.pushes.forget_user(&id).await?;
     Plain::new(gateway.store.clone(), gateway.clock.clone()).clear(&id).await?;
     gateway.users.remove(&id).await?;
     Ok(Answer::saying(json!({ "id": id }), format!("{id} is removed")))

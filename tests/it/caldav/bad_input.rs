@@ -18,7 +18,7 @@ async fn paths_and_methods() {
     }
     let cases = [
         ("PUT", UNIFIED, "GET"),
-        ("POST", UNIFIED, "REPORT"),
+        ("POST", HOME, "REPORT"),
         ("LOCK", "/dav/calendars/ana/unified/x.ics", "PUT"),
         ("PATCH", "/dav/", "PROPFIND"),
         ("FOO", HOME, "PROPFIND"),

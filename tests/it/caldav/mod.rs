@@ -22,12 +22,13 @@ use lineartime::ical::ComponentKind;
 use lineartime::id::UserId;
 use lineartime::identity::{self, Users};
 use lineartime::jobs::{Policy, Queue};
+use lineartime::push::{self, Pushes};
 use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
 use lineartime::subscription::Subscriptions;
 use lineartime::sync::{self, Engine, Parts};
-use lineartime::transport::fake::FakeTransport;
+use lineartime::transport::fake::{FakeTransport, answer};
 use lineartime::transport::{HttpTransport, PrivateAddresses};
 use lineartime::vault::{KeyRing, MasterKey, Secret};
 use lineartime::web::{Desk, House, Pages};
@@ -38,6 +39,7 @@ mod clients;
 mod edge;
 mod plain;
 mod protocol;
+mod push;
 mod schedule;
 
 /// A server with one user, `ana`, and everything in memory.
@@ -47,6 +49,9 @@ pub(crate) struct Server {
     pub(crate) calendars: Arc<Calendars>,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) clock: ManualClock,
+    pub(crate) pushes: Arc<Pushes>,
+    /// Everything that was sent outwards.
+    pub(crate) outside: FakeTransport,
 }
 
 /// An answer, read whole.
@@ -78,7 +83,7 @@ impl Server {
         let keys = Arc::new(KeyRing::load(&MasterKey::generate(entropy.as_ref())));
         let means =
             Means { transport: Arc::new(FakeTransport::script([])), clock: shared.clone(), entropy: entropy.clone() };
-        let accounts = Arc::new(Accounts::new(feed_store.clone(), keys, calendars.clone(), means));
+        let accounts = Arc::new(Accounts::new(feed_store.clone(), keys.clone(), calendars.clone(), means));
         let engine = sync::Parts {
             store: feed_store,
             calendars: calendars.clone(),
@@ -103,12 +108,22 @@ impl Server {
             origins: vec!["https://page.example.org".to_owned()],
         };
         let api = Api::new(parts, api_settings, CancellationToken::new());
+        let outside = FakeTransport::serving(|_| answer(201, &[], ""));
+        let push_parts = push::Parts {
+            store: store.clone(),
+            calendars: calendars.clone(),
+            transport: Arc::new(outside.clone()),
+            clock: shared.clone(),
+            entropy: entropy.clone(),
+        };
+        let pushes = Arc::new(Pushes::open(push_parts, keys.clone(), "https://cal.example".to_owned()).await.unwrap());
         let desk = desk(store, queue, calendars.clone(), shared.clone(), entropy.clone());
         let parties = Parties {
             oauth: None,
             webhook: None,
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
+                .with_push(pushes.clone())
                 .with_plain(plain),
             api,
             feeds: Feeds::new(calendars.clone(), subscriptions.clone(), shared.clone()),
@@ -117,7 +132,15 @@ impl Server {
             readiness: Arc::new(AlwaysReady),
             metrics: None,
         };
-        Self { router: Router::new(parties, config, shared, entropy), users, calendars, subscriptions, clock }
+        Self {
+            router: Router::new(parties, config, shared, entropy),
+            users,
+            calendars,
+            subscriptions,
+            clock,
+            pushes,
+            outside,
+        }
     }
 
     /// A request as ana.

@@ -128,6 +128,74 @@ async fn the_if_header_is_honoured() {
     server.ask("PUT", &path, &[("if", &format!("(Not <DAV:no-lock> [{etag}])"))], &next).await.is(204);
 }
 
+/// RFC 4918 10.4: every method is conditional by it, those that only read as well.
+#[tokio::test]
+async fn the_if_header_counts_for_reading_too() {
+    let server = Server::start().await;
+    let etag = server.put("a.ics", &event("a", "20260310T090000Z", "A")).await;
+    let path = format!("{UNIFIED}a.ics");
+    for method in ["GET", "HEAD", "PROPFIND", "REPORT", "DELETE", "COPY"] {
+        server.ask(method, &path, &[("if", "([\"stale\"])")], "").await.is(412);
+    }
+    server.ask("GET", &path, &[("if", &format!("([{etag}])"))], "").await.is(200);
+    let never = [("if", "(<DAV:no-lock>)")];
+    server.ask("PROPFIND", UNIFIED, &never, "").await.is(412);
+}
+
+/// RFC 6578 5: the sync token of a collection is a state token.
+#[tokio::test]
+async fn a_sync_token_is_a_state_that_the_if_header_names() {
+    let server = Server::start().await;
+    server.put("a.ics", &event("a", "20260310T090000Z", "A")).await;
+    let find = props(&["D:sync-token"]);
+    let listing = server.ask("PROPFIND", UNIFIED, &[("depth", "0")], &find).await.is(207);
+    let token = listing.between("<D:sync-token>", "</D:sync-token>");
+    let unchanged = format!("<{UNIFIED}> (<{token}>)");
+    let path = format!("{UNIFIED}b.ics");
+    server.ask("PUT", &path, &[("if", &unchanged)], &event("b", "20260311T090000Z", "B")).await.is(201);
+    server.ask("DELETE", &path, &[("if", &unchanged)], "").await.is(412);
+    server.ask("GET", &path, &[], "").await.is(200);
+}
+
+/// RFC 4918 9.3.1, 9.7.1, 4791 5.3.1: what has no collection above it can't be made.
+#[tokio::test]
+async fn nothing_is_made_where_there_is_no_collection() {
+    let server = Server::start().await;
+    let body = event("a", "20260310T090000Z", "A");
+    for path in ["/dav/calendars/ana/none/a.ics", "/dav/calendars/ana/unified/sub/a.ics"] {
+        server.ask("PUT", path, &[], &body).await.is(409);
+    }
+    for method in ["MKCALENDAR", "MKCOL"] {
+        server.ask(method, "/dav/calendars/ana/none/inner/", &[], "").await.is(409);
+        server.ask(method, "/dav/calendars/ana/unified/sub/inner/", &[], "").await.is(409);
+    }
+    server.ask("GET", "/dav/calendars/ana/unified/sub/a.ics", &[], "").await.is(404);
+}
+
+/// RFC 4791 7.3, 7809 5.2: floating times are in the calendar's zone, also when that was set by its name.
+#[tokio::test]
+async fn a_zone_set_by_name_holds_for_floating_times() {
+    let server = Server::start().await;
+    server.put("a.ics", &event("a", "20260310T233000", "A")).await;
+    let query = |start: &str, end: &str| {
+        format!(
+            "<C:calendar-query {NS}><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name=\"VCALENDAR\">\
+             <C:comp-filter name=\"VEVENT\"><C:time-range start=\"{start}\" end=\"{end}\"/></C:comp-filter></C:comp-filter>\
+             </C:filter></C:calendar-query>"
+        )
+    };
+    let (utc, tokyo) = (query("20260310T233000Z", "20260310T234500Z"), query("20260310T143000Z", "20260310T144500Z"));
+    server.ask("REPORT", UNIFIED, &[], &utc).await.is(207).has("a.ics");
+    server.ask("REPORT", UNIFIED, &[], &tokyo).await.is(207).lacks("a.ics");
+    let set = format!(
+        "<D:propertyupdate {NS}><D:set><D:prop><C:calendar-timezone-id>Asia/Tokyo</C:calendar-timezone-id></D:prop></D:set>\
+         </D:propertyupdate>"
+    );
+    server.ask("PROPPATCH", UNIFIED, &[], &set).await.is(207);
+    server.ask("REPORT", UNIFIED, &[], &tokyo).await.is(207).has("a.ics");
+    server.ask("REPORT", UNIFIED, &[], &utc).await.is(207).lacks("a.ics");
+}
+
 /// RFC 4791 7.9: missing hrefs are answered, spelled our way, doubled ones once.
 #[tokio::test]
 async fn multiget_answers_each_href_once() {

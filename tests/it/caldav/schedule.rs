@@ -41,6 +41,17 @@ async fn inbox(server: &Server, bob: bool) -> Vec<String> {
         .collect()
 }
 
+/// How many messages in bob's inbox are about something at or after `start`.
+async fn inbox_query(server: &Server, start: &str) -> usize {
+    let body = format!(
+        "<C:calendar-query {NS}><D:prop><C:calendar-data/></D:prop><C:filter><C:comp-filter name=\"VCALENDAR\">\
+         <C:comp-filter name=\"VEVENT\"><C:time-range start=\"{start}\"/></C:comp-filter></C:comp-filter></C:filter>\
+         </C:calendar-query>"
+    );
+    let found = server.ask_as_bob("REPORT", "/dav/calendars/bob/inbox/", &[("depth", "1")], &body).await.is(207);
+    found.count("BEGIN:VEVENT")
+}
+
 /// RFC 6638 3.2.1, 3.2.2.
 #[tokio::test]
 async fn an_invitation_reaches_the_attendee_and_the_answer_the_organizer() {
@@ -53,6 +64,8 @@ async fn an_invitation_reaches_the_attendee_and_the_answer_the_organizer() {
     let (theirs, copy) = bobs_copy(&server).await.expect("bob is invited");
     assert!(copy.body.contains("SUMMARY:Plan") && !copy.body.contains("VALARM") && !copy.body.contains("METHOD"));
     assert_eq!(inbox(&server, true).await, ["REQUEST"]);
+    assert_eq!(inbox_query(&server, "20260101T000000Z").await, 1, "RFC 6638 2.2: an inbox answers calendar-query");
+    assert_eq!(inbox_query(&server, "20300101T000000Z").await, 0);
 
     let bobs_tag = copy.header("schedule-tag");
     let answer = copy.body.replace("PARTSTAT=NEEDS-ACTION;RSVP=TRUE", "PARTSTAT=ACCEPTED");

@@ -165,6 +165,7 @@ mod tests {
             queue: 0,
             error_rate: 0.0,
             latency: None,
+            webhook_expires: None,
             act: act.map(str::to_owned),
         }
     }

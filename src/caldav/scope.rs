@@ -26,7 +26,10 @@ impl Service {
         }
         let writes = !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS)
             && !matches!(request.method.as_str(), "PROPFIND" | "REPORT");
-        if writes && !self.may_write(request.method, &request.path) {
+        // To be told of changes is reading, too.
+        let subscribes = matches!(request.path, Path::Registration(..))
+            || *request.method == Method::POST && matches!(request.path, Path::Calendar(_));
+        if writes && !subscribes && !self.may_write(request.method, &request.path) {
             return Err(Precondition::NeedPrivileges(vec![(request.path.href(), dav::WRITE)]).into());
         }
         Ok(())
@@ -36,7 +39,7 @@ impl Service {
     pub(super) fn sees(&self, path: &Path) -> bool {
         let Some(name) = &self.scope.collection else { return true };
         match path {
-            Path::Root | Path::Principals | Path::Principal(_) | Path::Homes | Path::Home(_) => true,
+            Path::Root | Path::Principals | Path::Principal(_) | Path::Homes | Path::Home(_) | Path::Registration(..) => true,
             Path::Calendar(id) => id.name == *name,
             Path::Object(place) => place.collection.name == *name,
             Path::Inbox(_) | Path::Outbox(_) | Path::Message(..) | Path::Plain(..) => false,

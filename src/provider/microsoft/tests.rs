@@ -344,29 +344,23 @@ fn a_change_in_outlook_shows_in_its_part_and_the_rest_stays_as_written() {
     assert!(!text.contains("PRIORITY") && text.contains("DTSTART;TZID=Europe/Berlin:20261005T100000\r\n"), "{text}");
 }
 
-/// The starts of all instances in a span, and their words.
-fn occurrences(object: &Object) -> Vec<(String, String)> {
-    let within =
-        TimeRange { start: "2026-01-01T00:00:00Z".parse().unwrap(), end: "2028-01-01T00:00:00Z".parse().unwrap() };
-    let mut budget = Budget::new(2_000_000, 5_000);
-    let mut found: Vec<_> = instances(object, &within, &Zone::UTC, &mut budget)
-        .unwrap()
-        .into_iter()
-        .map(|instance| {
-            (
-                instance.start.to_string(),
-                object
-                    .members()
-                    .nth(instance.component)
-                    .unwrap()
-                    .property("SUMMARY")
-                    .map(|line| line.text())
-                    .unwrap_or_default(),
-            )
-        })
-        .collect();
+/// The starts of all instances in a span, and their words; `None` where that is more than anybody reckons.
+fn reckoned(object: &Object, until: &str) -> Option<Vec<(String, String)>> {
+    let within = TimeRange { start: "2026-01-01T00:00:00Z".parse().unwrap(), end: until.parse().unwrap() };
+    let mut budget = Budget::new(200_000, 2_000);
+    let words = |component: usize| {
+        let member = object.members().nth(component).unwrap();
+        member.property("SUMMARY").map(|line| line.text()).unwrap_or_default()
+    };
+    let found = instances(object, &within, &Zone::UTC, &mut budget).ok()?;
+    let mut found: Vec<_> =
+        found.into_iter().map(|instance| (instance.start.to_string(), words(instance.component))).collect();
     found.sort();
-    found
+    Some(found)
+}
+
+fn occurrences(object: &Object) -> Vec<(String, String)> {
+    reckoned(object, "2028-01-01T00:00:00Z").unwrap()
 }
 
 #[test]
@@ -424,7 +418,7 @@ fn rules() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_random_series_comes_back_with_the_same_instances_or_is_refused(
@@ -435,8 +429,13 @@ proptest! {
             format!("DTSTART:2026{month:02}{day:02}T{hour:02}3000Z")
         } else { format!("DTSTART;TZID={zone}:2026{month:02}{day:02}T{hour:02}3000") };
         let plain = object(&format!("{start}\nRRULE:{rule}\nSUMMARY:s\n"));
-        prop_assume!(!occurrences(&plain).is_empty());
-        let local = occurrences(&plain);
+        // Refused for its rule alone: nothing to compare.
+        if project(&plain, &mailbox()).is_err() {
+            return Ok(());
+        }
+        let Some(local) = reckoned(&plain, "2027-07-01T00:00:00Z").filter(|local| !local.is_empty()) else {
+            return Ok(());
+        };
         let left = local[leave % local.len()].0.parse().unwrap();
         let exdate = if all_day { format!("EXDATE;VALUE=DATE:{}", DateOrTime::Date(Zone::UTC.to_civil(left).date())) } else { format!("EXDATE:{}", DateOrTime::Utc(left)) };
         let given = object(&format!("{start}\nRRULE:{rule}\n{exdate}\nSUMMARY:s\n"));
@@ -444,7 +443,7 @@ proptest! {
             let mut there = stored_series(&projection);
             if bare { there.single_value_extended_properties = None; }
             let back = read::compose(&there, &mailbox()).unwrap();
-            prop_assert_eq!(occurrences(&back), occurrences(&given), "{}", back.as_text());
+            prop_assert_eq!(reckoned(&back, "2027-07-01T00:00:00Z"), reckoned(&given, "2027-07-01T00:00:00Z"), "{}", back.as_text());
         }
     }
 }

@@ -98,7 +98,7 @@ def test_an_event_without_an_end_and_one_in_an_outage(connected, service, radica
     service.hurt("unavailable")
     assert dav.put(work + "meanwhile.ics", event("meanwhile")).status == 201
     service.heal()
-    wait_until(lambda: "meanwhile" in held(radicale) or connected.run("sync", "ana") is None, seconds=60, what="the outage's end")
+    wait_until(lambda: connected.run("sync", "ana", "--wait").returncode == 0 and "meanwhile" in held(radicale), seconds=90, what="the outage's end")
     sync_to_rest(connected)
     both_sides_are_equal(connected, [radicale])
 

@@ -15,6 +15,7 @@ pub(super) fn desk(gateway: &Arc<Gateway>) -> Desk {
         accounts: gateway.accounts.clone(),
         sync: gateway.sync.clone(),
         queue: gateway.queue.clone(),
+        subscriptions: gateway.subscriptions.clone(),
         clock: gateway.clock.clone(),
         entropy: gateway.entropy.clone(),
         house: Arc::new(Whole(gateway.clone())),

@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method};
 
 use super::peer::Origin;
 use crate::identity::{AuthError, Users, Who, basic};
-use crate::web::{is_from_here, session_token};
+use crate::web::session_token;
 
 /// Why nobody is signed in.
 #[derive(Debug)]
@@ -70,23 +70,4 @@ pub(super) async fn session(
             Err(SignIn::Store)
         }
     }
-}
-
-/// Who this request is from, by Basic if it says so, else by its session: for what programs and pages use alike. A request
-/// by session that changes something must come from a page of ours.
-pub(super) async fn who(
-    users: &Users,
-    method: &Method,
-    headers: &HeaderMap,
-    origin: &Origin,
-    plain_is_fine: bool,
-) -> Result<Who, SignIn> {
-    if headers.contains_key(AUTHORIZATION) || session_token(headers).is_none() {
-        return sign_in(users, headers, origin, plain_is_fine).await;
-    }
-    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if !reads && !is_from_here(headers) {
-        return Err(SignIn::Needed);
-    }
-    session(users, headers, origin, plain_is_fine).await
 }

@@ -23,6 +23,7 @@ mod request;
 mod selftest;
 mod session;
 mod setup;
+mod sharing;
 mod time;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::entropy::Entropy;
 use crate::id::UserId;
 use crate::identity::Users;
 use crate::jobs::Queue;
+use crate::subscription::Subscriptions;
 use crate::sync::{Engine, Verdict};
 
 use page::Answer;
@@ -56,6 +58,8 @@ pub struct Desk {
     pub sync: Arc<Engine>,
     /// The queue.
     pub queue: Arc<Queue>,
+    /// Feeds.
+    pub subscriptions: Arc<Subscriptions>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -153,6 +157,7 @@ impl Pages {
             ["event", rest @ ..] => calendar::event::get(desk, request, rest).await,
             ["accounts", rest @ ..] => accounts::get(desk, request, rest).await,
             ["devices"] => self.devices(desk, request, None).await,
+            ["sharing"] => sharing::get(desk, request).await,
             ["find-a-time"] => find::get(desk, request).await,
             ["conflicts", rest @ ..] => conflicts::get(desk, request, rest).await,
             ["history", rest @ ..] => history::get(desk, request, rest).await,
@@ -192,6 +197,7 @@ impl Pages {
             ["accounts", rest @ ..] => accounts::post(desk, request, rest).await,
             ["devices", "self-test"] => self.self_test(desk, request, inside).await,
             ["devices", rest @ ..] => self.post_devices(desk, request, rest).await,
+            ["sharing", rest @ ..] => sharing::post(desk, request, rest).await,
             ["conflicts", id] => conflicts::post(desk, request, id).await,
             ["history", rest @ ..] => history::post(desk, request, rest).await,
             ["queue"] => queue::post(desk, request).await,

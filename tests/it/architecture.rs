@@ -34,7 +34,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("caldav", &["dav", "ical", "calendar", "identity", "account", "jobs", "sync", "id", "push"]),
     ("api", &["dav", "ical", "calendar", "agenda", "subscription", "identity", "account", "jobs", "sync", "id"]),
     ("feed", &["dav", "ical", "calendar", "agenda", "subscription", "account", "id"]),
-    ("web", &["ical", "calendar", "identity", "account", "jobs", "sync", "id", "vault"]),
+    ("web", &["ical", "calendar", "agenda", "subscription", "identity", "account", "jobs", "sync", "id", "vault"]),
     ("oauth", &["account", "sync", "id", "vault"]),
     ("webhook", &["sync", "vault"]),
     ("server", &["api", "caldav", "feed", "web", "oauth", "webhook", "account", "identity", "dav", "id", "vault"]),

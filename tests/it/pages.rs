@@ -1,6 +1,6 @@
 //! The pages as a browser asks for them: sessions, forms, and text that would like to be markup.
 
-use crate::caldav::{Answer, Server};
+use crate::caldav::{Answer, Server, event};
 
 /// A browser that keeps its cookie.
 struct Browser<'a> {
@@ -50,6 +50,7 @@ const PAGES: &[&str] = &[
     "/accounts/new/icloud",
     "/accounts/calendar/local",
     "/devices",
+    "/sharing",
     "/find-a-time",
     "/conflicts",
     "/history",
@@ -225,4 +226,22 @@ async fn people_are_managed_by_administrators_alone() {
     cid.get("/admin").await.is(403);
     cid.post("/admin/add", "user=dan&password=tall+blue+ladder+41").await.is(403);
     cid.get("/event/unified/n.ics").await.is(404);
+}
+
+#[tokio::test]
+async fn a_feed_is_made_shows_what_it_may_and_is_revoked() {
+    let server = Server::start().await;
+    let ana = Browser::of(&server).await;
+    server.put("n.ics", &event("n", "20260310T090000Z", "Secret talk")).await;
+    ana.post("/sharing/add", "name=&detail=busy").await.is(422).has("Name: ");
+    ana.post("/sharing/add", "name=x&detail=busy&past=many").await.is(422).has("Days back: ");
+    ana.post("/sharing/add", "name=x&source=s-foreign").await.is(422).has("not yours");
+    let made = ana.post("/sharing/add", "name=Work&detail=busy").await.is(200).has("webcal://");
+    let url = made.body.split("id=\"address\">").nth(1).unwrap().split('<').next().unwrap();
+    let path = url.split("8008").nth(1).unwrap();
+    server.raw("GET", path, &[], "").await.is(200).has("BEGIN:VEVENT").lacks("Secret talk");
+    let page = ana.get("/sharing").await.is(200).has("Work").has("busy only");
+    let id = page.body.split("name=\"id\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    ana.post("/sharing/revoke", &format!("id={id}")).await.is(303);
+    server.raw("GET", path, &[], "").await.is(410);
 }

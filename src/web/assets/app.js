@@ -40,7 +40,7 @@
     if (live.dataset.stream && "EventSource" in window) {
       const stream = new EventSource(live.dataset.stream);
       stream.addEventListener("message", soon);
-      for (const kind of ["change", "changed", "events", "sync", "status"]) stream.addEventListener(kind, soon);
+      for (const kind of ["calendar", "status"]) stream.addEventListener(kind, soon);
     }
   }
 })();

@@ -17,7 +17,7 @@ use super::page::{Answer, go, with_type};
 use super::request::{Request, Trouble};
 use super::{Desk, time};
 
-pub(super) use read::{calendars, read as happenings, title as event_title};
+pub(super) use read::{Calendar, calendars, read as happenings, title as event_title};
 
 /// Where a view begins, from its path, or today.
 pub(super) struct Frame {

@@ -27,9 +27,8 @@ use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
 use lineartime::subscription::Subscriptions;
-use lineartime::sync::{self, Engine, Parts};
+use lineartime::sync;
 use lineartime::transport::fake::{FakeTransport, answer};
-use lineartime::transport::{HttpTransport, PrivateAddresses};
 use lineartime::vault::{KeyRing, MasterKey, Secret};
 use lineartime::web::{Desk, House, Pages};
 use tokio_util::sync::CancellationToken;
@@ -92,10 +91,28 @@ impl Server {
             clock: shared.clone(),
             entropy: entropy.clone(),
         };
+        let engine = Arc::new(sync::Engine::new(engine, sync::Config::default()));
+        let desk = Desk {
+            calendars: calendars.clone(),
+            accounts: accounts.clone(),
+            sync: engine.clone(),
+            queue: queue.clone(),
+            subscriptions: subscriptions.clone(),
+            clock: shared.clone(),
+            entropy: entropy.clone(),
+            house: Arc::new(Nobody),
+            settings: lineartime::web::Settings {
+                public_url: "http://127.0.0.1:8008".to_owned(),
+                google: false,
+                microsoft: false,
+                write_through: Duration::ZERO,
+                limits: Vec::new(),
+            },
+        };
         let parts = api::Parts {
             calendars: calendars.clone(),
             accounts,
-            sync: Arc::new(sync::Engine::new(engine, sync::Config::default())),
+            sync: engine,
             queue: queue.clone(),
             users: users.clone(),
             subscriptions: subscriptions.clone(),
@@ -117,7 +134,6 @@ impl Server {
             entropy: entropy.clone(),
         };
         let pushes = Arc::new(Pushes::open(push_parts, keys.clone(), "https://cal.example".to_owned()).await.unwrap());
-        let desk = desk(store, queue, calendars.clone(), shared.clone(), entropy.clone());
         let parties = Parties {
             oauth: None,
             webhook: None,
@@ -239,38 +255,6 @@ impl Server {
         assert!(answer.status.is_success(), "{} {}", answer.status, answer.body);
         answer.header("etag")
     }
-}
-
-/// What signed-in people use, without any account.
-#[expect(clippy::too_many_arguments, reason = "the parts of a server")]
-fn desk(
-    store: Arc<dyn Store>,
-    queue: Arc<Queue>,
-    calendars: Arc<Calendars>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-) -> Desk {
-    let keys = Arc::new(KeyRing::load(&MasterKey::generate(&*entropy)));
-    let transport = Arc::new(HttpTransport::new(PrivateAddresses::default()).unwrap());
-    let means = Means { transport, clock: clock.clone(), entropy: entropy.clone() };
-    let accounts = Arc::new(Accounts::new(store.clone(), keys, calendars.clone(), means));
-    let parts = Parts {
-        store,
-        calendars: calendars.clone(),
-        accounts: accounts.clone(),
-        queue: queue.clone(),
-        clock: clock.clone(),
-        entropy: entropy.clone(),
-    };
-    let sync = Arc::new(Engine::new(parts, lineartime::sync::Config::default()));
-    let settings = lineartime::web::Settings {
-        public_url: "http://127.0.0.1:8008".to_owned(),
-        google: false,
-        microsoft: false,
-        write_through: std::time::Duration::ZERO,
-        limits: Vec::new(),
-    };
-    Desk { calendars, accounts, sync, queue, clock, entropy, house: Arc::new(Nobody), settings }
 }
 
 #[derive(Debug)]

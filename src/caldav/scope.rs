@@ -39,7 +39,12 @@ impl Service {
     pub(super) fn sees(&self, path: &Path) -> bool {
         let Some(name) = &self.scope.collection else { return true };
         match path {
-            Path::Root | Path::Principals | Path::Principal(_) | Path::Homes | Path::Home(_) | Path::Registration(..) => true,
+            Path::Root
+            | Path::Principals
+            | Path::Principal(_)
+            | Path::Homes
+            | Path::Home(_)
+            | Path::Registration(..) => true,
             Path::Calendar(id) => id.name == *name,
             Path::Object(place) => place.collection.name == *name,
             Path::Inbox(_) | Path::Outbox(_) | Path::Message(..) | Path::Plain(..) => false,

@@ -22,7 +22,7 @@ use lineartime::ical::ComponentKind;
 use lineartime::id::UserId;
 use lineartime::identity::{self, Users};
 use lineartime::jobs::{Policy, Queue};
-use lineartime::push::{self, Pushes};
+use lineartime::push::{self as pushing, Pushes};
 use lineartime::server::{AlwaysReady, Config, Parties, Peer, Router};
 use lineartime::store::Store;
 use lineartime::store::memory::MemoryStore;
@@ -87,6 +87,7 @@ impl Server {
             store: feed_store,
             calendars: calendars.clone(),
             accounts: accounts.clone(),
+            providers: accounts.clone(),
             queue: queue.clone(),
             clock: shared.clone(),
             entropy: entropy.clone(),
@@ -126,7 +127,7 @@ impl Server {
         };
         let api = Api::new(parts, api_settings, CancellationToken::new());
         let outside = FakeTransport::serving(|_| answer(201, &[], ""));
-        let push_parts = push::Parts {
+        let push_parts = pushing::Parts {
             store: store.clone(),
             calendars: calendars.clone(),
             transport: Arc::new(outside.clone()),

@@ -146,8 +146,7 @@ impl Accounts {
         if row.browser.is_some() && browser.map(hash) != row.browser {
             return Err(SignInError::OtherBrowser.into());
         }
-        self.stage(&id, &row, Stage::Taken).await?;
-        let taken = SignInRow { stage: Stage::Taken, ..row.clone() };
+        let taken = self.stage(&id, &row, Stage::Taken).await?;
         let connected = self.connect(&id, &row, &answer).await;
         let stage = match &connected {
             Ok(account) => Stage::Connected(account.id.clone()),
@@ -199,13 +198,13 @@ impl Accounts {
     }
 
     /// Moves a sign-in on, if it is still as it was read.
-    async fn stage(&self, id: &str, row: &SignInRow, stage: Stage) -> Result<(), AccountError> {
+    async fn stage(&self, id: &str, row: &SignInRow, stage: Stage) -> Result<SignInRow, AccountError> {
         let mut batch = Batch::new();
-        let id = id.to_owned();
+        let (id, next) = (id.to_owned(), SignInRow { stage, until: self.after(LASTS), ..row.clone() });
         SIGN_INS.expect(&mut batch, &id, row);
-        SIGN_INS.put(&mut batch, &id, &SignInRow { stage, until: self.after(LASTS), ..row.clone() });
+        SIGN_INS.put(&mut batch, &id, &next);
         match self.rows.store.commit(batch).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(next),
             Err(CommitError::Stale(_)) => Err(SignInError::Unknown.into()),
             Err(CommitError::Store(error)) => Err(error.into()),
         }

@@ -192,7 +192,13 @@ async fn a_link_has_pkce_and_a_state_that_works_once_in_one_browser() {
 /// Fault catalogue 72.
 #[tokio::test]
 async fn a_box_that_was_not_ticked_is_named() {
-    let transport = FakeTransport::serving(|_| {
+    let clock = Arc::new(std::sync::Mutex::new(None::<ManualClock>));
+    let ticking = clock.clone();
+    let transport = FakeTransport::serving(move |_| {
+        // Time goes on while the provider answers.
+        if let Some(clock) = &*ticking.lock().unwrap() {
+            clock.advance(std::time::Duration::from_secs(1));
+        }
         let granted = "openid https://x.example/auth/calendar.readonly";
         let body = format!(
             r#"{{"access_token":"a","token_type":"Bearer","refresh_token":"r","expires_in":3600,"scope":"{granted}"}}"#
@@ -200,6 +206,7 @@ async fn a_box_that_was_not_ticked_is_named() {
         answer(200, &[], &body)
     });
     let world = world(&transport).await;
+    *clock.lock().unwrap() = Some(world.clock.clone());
     let link = world.begin(None).await;
     let query = format!("state={}&code=c", parameter(&link, "state"));
     let SignInError::NotAllowed(why) = world.finish(&query, None).await else { panic!() };

@@ -56,12 +56,7 @@ fn find(words: &[String], now: &Zoned) -> Option<Found> {
     for length in (1..=LONGEST.min(words.len())).rev() {
         for from in 0..=words.len() - length {
             let part = words.get(from..from + length).unwrap_or_default();
-            let first = part.first().map(|word| word.to_lowercase()).unwrap_or_default();
-            if LITTLE.contains(&first.as_str()) {
-                continue;
-            }
-            let kept = part.iter().filter(|word| !LITTLE.contains(&word.to_lowercase().as_str()));
-            let phrase = kept.map(|word| word.trim_matches([',', '.', ';', '!'])).collect::<Vec<_>>().join(" ");
+            let Some(phrase) = phrase(part) else { continue };
             if !tells_time(&phrase) {
                 continue;
             }
@@ -72,6 +67,25 @@ fn find(words: &[String], now: &Zoned) -> Option<Found> {
         }
     }
     None
+}
+
+/// The words of a time without an "at" before the clock; nothing if a little word stands anywhere else.
+fn phrase(words: &[String]) -> Option<String> {
+    let is_little = |word: &String| LITTLE.contains(&word.to_lowercase().as_str());
+    let mut kept = Vec::new();
+    for (number, word) in words.iter().enumerate() {
+        let before_clock = words.get(number + 1).is_some_and(|next| is_clock(plain(next)));
+        match (is_little(word), number > 0 && before_clock) {
+            (false, _) => kept.push(plain(word)),
+            (true, true) => {}
+            (true, false) => return None,
+        }
+    }
+    Some(kept.join(" "))
+}
+
+fn plain(word: &str) -> &str {
+    word.trim_matches([',', '.', ';', '!'])
 }
 
 /// Whether a person would take these words for a time: a number alone, or a name such as May, is not enough.
@@ -103,7 +117,7 @@ fn is_clock(word: impl AsRef<str>) -> bool {
     let digits = word.strip_suffix("am").or_else(|| word.strip_suffix("pm"));
     match digits {
         Some(digits) => !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == ':'),
-        None => word.parse::<Time>().is_ok() || padded(&word).parse::<Time>().is_ok(),
+        None => word.contains(':') && padded(&word).parse::<Time>().is_ok(),
     }
 }
 

@@ -7,7 +7,7 @@ import pytest
 from harness.events import event
 from harness.gateway import Gateway
 
-ROOM = 96  # MiB
+ROOM = 192  # MiB
 
 
 @pytest.fixture

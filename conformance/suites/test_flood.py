@@ -132,7 +132,7 @@ def test_http_2_attacks_keep_nobody_out(gateway):
                 sent.append(1)
                 peer.close()
 
-        threads = [threading.Thread(target=attack) for _ in range(4)]
+        threads = [threading.Thread(target=attack) for _ in range(2)]
         for thread in threads:
             thread.start()
         try:

@@ -1,5 +1,7 @@
 //! An event as people's programs describe it, and the lines that follow from that.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize};
@@ -191,9 +193,9 @@ impl Input {
         if let Some(when) = when {
             edit = edit.set(at, &Line::at("DTSTART", &when.start)).set(at, &Line::at("DTEND", &when.end));
             edit = edit.remove(at, "DURATION");
-            for tzid in [when.start.tzid(), when.end.tzid()].into_iter().flatten() {
-                edit = with_zone(edit, object, tzid);
-            }
+            // Each zone once, also where start and end share it.
+            let tzids: BTreeSet<&str> = [when.start.tzid(), when.end.tzid()].into_iter().flatten().collect();
+            edit = tzids.into_iter().fold(edit, |edit, tzid| with_zone(edit, object, tzid));
         }
         edit = edit.set(at, &Line::at("LAST-MODIFIED", &DateOrTime::Utc(now)));
         edit = edit.set(at, &Line::at("DTSTAMP", &DateOrTime::Utc(now)));

@@ -60,13 +60,27 @@ fn find(words: &[String], now: &Zoned) -> Option<Found> {
             if !tells_time(&phrase) {
                 continue;
             }
-            if let Ok(at) = parse_date_string(&phrase, now.clone(), Dialect::Uk) {
-                let has_time = phrase.split(' ').any(is_clock);
+            if let Some((at, has_time)) = read(&phrase, now) {
                 return Some(Found { from, to: from + length, at, has_time });
             }
         }
     }
     None
+}
+
+/// The day and the clock, each read by itself ("5 March 8pm" as a whole could mean the year 8), and whether there is a clock.
+fn read(phrase: &str, now: &Zoned) -> Option<(Zoned, bool)> {
+    let parse = |words: &[&str]| parse_date_string(&words.join(" "), now.clone(), Dialect::Uk).ok();
+    let (clock, day): (Vec<&str>, Vec<&str>) = phrase.split(' ').partition(|word| is_clock(word));
+    match (clock.as_slice(), day.as_slice()) {
+        ([], day) => Some((parse(day)?, false)),
+        ([_], []) => Some((parse(&clock)?, true)),
+        ([_], day) => {
+            let local = parse(day)?.date().to_datetime(parse(&clock)?.time());
+            Some((local.to_zoned(now.time_zone().clone()).ok()?, true))
+        }
+        _ => None,
+    }
 }
 
 /// The words of a time without an "at" before the clock; nothing if a little word stands anywhere else.

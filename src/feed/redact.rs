@@ -389,3 +389,62 @@ pub(super) fn definition(zone: &ZoneUse) -> Vec<u8> {
 const BUSY: &str = "Busy";
 const UNTITLED: &str = "(no title)";
 const REMINDER: &str = "Reminder";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::entropy::SeededEntropy;
+    use crate::id::UserId;
+    use crate::store::MemoryStore;
+    use crate::subscription::{Rules, Subscriptions};
+
+    async fn shown(text: &str, rules: Rules) -> Option<String> {
+        let clock = ManualClock::new(jiff::Timestamp::UNIX_EPOCH);
+        let all = Subscriptions::new(Arc::new(MemoryStore::new()), Arc::new(clock), Arc::new(SeededEntropy::new(1)));
+        let (feed, _) = all.add(&UserId::parse("ana").unwrap(), "x", rules, None).await.unwrap();
+        let own = BTreeSet::from(["mailto:ana@example.org".to_owned()]);
+        let object = Object::parse(format!("BEGIN:VCALENDAR\n{text}\nEND:VCALENDAR\n").into()).unwrap();
+        let fragment = Judge { feed: &feed, allowed: Detail::Full, own: &own }.fragment(&object)?;
+        let whole = as_object(&fragment).unwrap();
+        Some(String::from_utf8(whole.octets().to_vec()).unwrap().replace("\r\n ", "").replace("\r\n", "\n"))
+    }
+
+    const DECLINED: &str = "ATTENDEE;PARTSTAT=DECLINED:MAILTO:Ana@example.org";
+
+    #[tokio::test]
+    async fn what_the_person_declined_is_not_there() {
+        let once = format!("BEGIN:VEVENT\nUID:u\nDTSTART:20260101T090000Z\n{DECLINED}\nEND:VEVENT");
+        assert_eq!(shown(&once, Rules::default()).await, None);
+        assert!(shown(&once, Rules { declined: true, ..Rules::default() }).await.is_some());
+        let series = format!(
+            "BEGIN:VEVENT\nUID:u\nDTSTART:20260101T090000Z\nRRULE:FREQ=DAILY\nEND:VEVENT\nBEGIN:VEVENT\nUID:u\n\
+             RECURRENCE-ID:20260102T090000Z\nDTSTART:20260102T100000Z\n{DECLINED}\nEND:VEVENT"
+        );
+        let text = shown(&series, Rules::default()).await.unwrap();
+        assert!(text.contains("EXDATE:20260102T090000Z") && !text.contains("RECURRENCE-ID"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn reminders_that_send_mail_are_never_passed_on() {
+        let alarm = |action| format!("BEGIN:VALARM\nACTION:{action}\nTRIGGER:-PT5M\nDESCRIPTION:x\nEND:VALARM");
+        let (mail, show) = (alarm("EMAIL"), alarm("DISPLAY"));
+        let event = format!("BEGIN:VEVENT\nUID:u\nDTSTART:20260101T090000Z\n{mail}\n{show}\nEND:VEVENT");
+        let text = shown(&event, Rules { alarms: true, ..Rules::default() }).await.unwrap();
+        assert_eq!((text.matches("BEGIN:VALARM").count(), text.contains("EMAIL")), (1, false));
+        assert!(!shown(&event, Rules::default()).await.unwrap().contains("VALARM"));
+    }
+
+    #[tokio::test]
+    async fn rules_of_nobodys_knowledge_go_along_under_a_name_of_their_own() {
+        let zone = "BEGIN:VTIMEZONE\nTZID:Ana's time\nBEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0123\n\
+                    TZOFFSETTO:+0123\nTZNAME:Secret\nEND:STANDARD\nEND:VTIMEZONE";
+        let event = "BEGIN:VEVENT\nUID:u\nDTSTART;TZID=Ana's time:20260101T090000\nEND:VEVENT";
+        let text =
+            shown(&format!("{zone}\n{event}"), Rules { detail: Detail::Busy, ..Rules::default() }).await.unwrap();
+        assert!(text.contains("TZID:Zone-") && text.contains("DTSTART;TZID=Zone-"), "{text}");
+        assert!(text.contains("TZOFFSETTO:+0123") && !text.contains("Ana") && !text.contains("Secret"), "{text}");
+    }
+}

@@ -108,12 +108,11 @@ impl Accounts {
 
     /// iCloud, as it is reached here.
     pub(super) fn icloud(&self) -> Result<ICloudService, AccountError> {
-        match &self.services.icloud {
-            Some(service) => Ok(service.clone()),
-            None => {
-                let url = Url::parse(ICLOUD).map_err(|_| AccountError::NotConfigured("iCloud has no address"))?;
-                Ok(ICloudService { url, transport: self.means.transport.clone() })
-            }
+        if let Some(service) = &self.services.icloud {
+            Ok(service.clone())
+        } else {
+            let url = Url::parse(ICLOUD).map_err(|_| AccountError::NotConfigured("iCloud has no address"))?;
+            Ok(ICloudService { url, transport: self.means.transport.clone() })
         }
     }
 

@@ -159,6 +159,7 @@ impl Accounts {
         Ok(())
     }
 
+    #[expect(clippy::manual_let_else, reason = "the other arms say more")]
     async fn remember_homes(&self, account: &Account, found: Vec<String>) -> Result<(), AccountError> {
         let known = match &account.provider {
             ProviderKind::CalDav { homes, .. } | ProviderKind::ICloud { homes, .. } => homes,

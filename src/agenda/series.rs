@@ -262,6 +262,7 @@ impl<'a> Series<'a> {
     }
 
     /// `asked` is where the occurrence at `seen` shall be: where the first one is then.
+    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     fn shifted(&self, old: &When, seen: &When, asked: &When) -> When {
         let seconds = |at: &DateOrTime| Zone::UTC.to_instant(at.civil()).as_second();
         let back = seconds(&seen.start) - seconds(&old.start);
@@ -273,6 +274,7 @@ impl<'a> Series<'a> {
     }
 
     /// Start and end of a component.
+    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     fn when(&self, member: &Component) -> Option<When> {
         let start = DateOrTime::parse(member.property("DTSTART")?).ok()?;
         let end = member.property("DTEND").and_then(|line| DateOrTime::parse(line).ok());
@@ -286,6 +288,7 @@ impl<'a> Series<'a> {
     }
 
     /// The same length from an occurrence's start on.
+    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     fn moved_to(&self, old: &When, key: &DateOrTime) -> When {
         When { start: key.clone(), end: super::input::lasting(key, old) }
     }
@@ -335,6 +338,7 @@ impl<'a> Series<'a> {
         self.object.members().position(|member| member.property("RECURRENCE-ID").is_none())
     }
 
+    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     fn id_of(&self, member: &Component) -> Option<DateOrTime> {
         member.property("RECURRENCE-ID").and_then(|line| DateOrTime::parse(line).ok())
     }

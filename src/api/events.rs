@@ -223,6 +223,7 @@ fn first_start(object: &Object, clock: &Clockwork) -> Option<Timestamp> {
     })
 }
 
+#[expect(clippy::match_same_arms, reason = "each arm stands for a case of its own")]
 fn scope(request: &Request<'_>, names_one: bool) -> Result<Scope, Problem> {
     match request.asked("scope").as_deref() {
         Some("this") => Ok(Scope::This),

@@ -239,6 +239,7 @@ impl Api {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     fn me(&self, request: &Request<'_>) -> Response<Payload> {
         let who = &request.who;
         json(StatusCode::OK, &serde_json::json!({ "id": who.user, "admin": who.admin }))

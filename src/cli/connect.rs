@@ -35,6 +35,7 @@ pub(super) fn service(provider: Provider) -> Result<OAuthService, Failure> {
 }
 
 /// Who has the store.
+#[expect(clippy::large_enum_variant, reason = "made once for a command")]
 enum Owner {
     Server(Config),
     Here(Box<Gateway>),

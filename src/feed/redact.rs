@@ -294,6 +294,7 @@ fn periods(name: &str, property: &Property, zones: &Renamed) -> Option<Line> {
 }
 
 /// The same time under the zone's name here. A zone that nobody knows is left out: a reader takes the time as local.
+#[expect(clippy::unnecessary_wraps, reason = "one of several functions of this shape")]
 fn moved(value: &DateOrTime, zones: &Renamed) -> Option<DateOrTime> {
     Some(match value {
         DateOrTime::Zoned { local, tzid } => match zones.get(tzid.as_str()).and_then(Option::as_ref) {

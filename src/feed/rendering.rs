@@ -183,17 +183,16 @@ impl Feeds {
         for (number, (collection, entry, allowed)) in self.shown(scope).await?.into_iter().enumerate() {
             let kept =
                 known.get(&entry.event).filter(|kept| kept.revision == entry.revision && kept.allowed == allowed);
-            let piece = match kept {
-                Some(kept) => Piece::clone(kept),
-                None => {
-                    let object = self.calendars.object(&collection.id, &entry).await?;
-                    let judge = Judge { feed, allowed, own: &scope.own };
-                    if number % 64 == 0 {
-                        // Others have their turn: rendering thousands takes a while.
-                        tokio::task::yield_now().await;
-                    }
-                    Piece::of(&judge, &object, entry.revision)
+            let piece = if let Some(kept) = kept {
+                Piece::clone(kept)
+            } else {
+                let object = self.calendars.object(&collection.id, &entry).await?;
+                let judge = Judge { feed, allowed, own: &scope.own };
+                if number % 64 == 0 {
+                    // Others have their turn: rendering thousands takes a while.
+                    tokio::task::yield_now().await;
                 }
+                Piece::of(&judge, &object, entry.revision)
             };
             pieces.push((entry.event, piece));
         }
@@ -218,12 +217,11 @@ impl Feeds {
             let entries = view.candidates(&scope.window);
             for entry in entries.into_iter().filter(|entry| entry.component == ComponentKind::Event) {
                 // Of several calendars that hold an event, the one that tells least decides.
-                match places.get(&entry.event).and_then(|at| shown.get_mut(*at)) {
-                    Some(there) => there.2 = there.2.max(allowed),
-                    None => {
-                        places.insert(entry.event, shown.len());
-                        shown.push((collection, entry, allowed));
-                    }
+                if let Some(there) = places.get(&entry.event).and_then(|at| shown.get_mut(*at)) {
+                    there.2 = there.2.max(allowed);
+                } else {
+                    places.insert(entry.event, shown.len());
+                    shown.push((collection, entry, allowed));
                 }
             }
         }

@@ -82,6 +82,7 @@ impl Users {
     }
 
     /// Whose session this is, if it holds.
+    #[expect(clippy::match_same_arms, reason = "each arm stands for a case of its own")]
     pub async fn session(&self, token: &Secret) -> Result<Option<Who>, StoreError> {
         let key = key(token);
         let Some(row) = SESSIONS.get(&*self.store, &key).await? else { return Ok(None) };

@@ -169,7 +169,7 @@ impl Router {
                 drain(&parts.headers, body, &*self.clock).await;
                 Ok(options(route.allow().unwrap_or_default()))
             }
-            Route::Dav(path) => self.dav(origin, parts, body, path).await,
+            Route::Dav(path) => Box::pin(self.dav(origin, parts, body, path)).await,
             Route::Compliance => Ok(caldav::compliance::page()),
             Route::Health => Ok(plain(StatusCode::OK, "alive")),
             Route::Ready => Ok(match self.parties.readiness.check().await {
@@ -177,13 +177,13 @@ impl Router {
                 Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
             }),
             Route::Metrics => self.figures(),
-            Route::Api(path) => self.api(origin, parts, body, &path).await,
+            Route::Api(path) => Box::pin(self.api(origin, parts, body, &path)).await,
             Route::Feed(token, format) => {
                 drain(&parts.headers, body, &*self.clock).await;
-                Ok(self.feed(origin, parts, &token, format).await)
+                Ok(Box::pin(self.feed(origin, parts, &token, format)).await)
             }
-            Route::Front => self.page(origin, parts, body, &[]).await,
-            Route::Page(path) => self.page(origin, parts, body, &path).await,
+            Route::Front => Box::pin(self.page(origin, parts, body, &[])).await,
+            Route::Page(path) => Box::pin(self.page(origin, parts, body, &path)).await,
             Route::OAuthStart(service) => self.oauth_start(origin, parts, body, service).await,
             Route::OAuthCallback(service) => {
                 drain(&parts.headers, body, &*self.clock).await;

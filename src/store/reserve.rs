@@ -51,6 +51,7 @@ fn allocate(file: &Path) -> io::Result<()> {
     fill(File::create(file)?)
 }
 
+#[expect(clippy::large_stack_arrays, reason = "written once, at start")]
 fn fill(mut file: File) -> io::Result<()> {
     for _ in 0..SIZE >> 16 {
         file.write_all(&[0; 1 << 16])?;

@@ -320,6 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::duration_suboptimal_units, reason = "hours and days as they are counted elsewhere in this file")]
     async fn a_token_opens_its_feed_until_it_is_revoked() {
         let (all, clock, ana) = bench();
         let (made, token) = all.add(&ana, " Work ", Rules::default(), None).await.unwrap();

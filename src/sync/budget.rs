@@ -56,16 +56,15 @@ impl Providers for Budgets {
     async fn provider(&self, account: &AccountId) -> Result<Arc<dyn Provider>, AccountError> {
         let provider = self.accounts.provider(account).await?;
         let known = self.buckets.lock().unwrap_or_else(PoisonError::into_inner).get(account).cloned();
-        let bucket = match known {
-            Some(bucket) => bucket,
-            None => {
-                let Some(rate) = rate(self.accounts.account(account).await?.provider.name()) else {
-                    return Ok(provider);
-                };
-                let new = || Arc::new(Bucket { rate, clock: self.clock.clone(), free_at: Mutex::default() });
-                let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-                buckets.entry(account.clone()).or_insert_with(new).clone()
-            }
+        let bucket = if let Some(bucket) = known {
+            bucket
+        } else {
+            let Some(rate) = rate(self.accounts.account(account).await?.provider.name()) else {
+                return Ok(provider);
+            };
+            let new = || Arc::new(Bucket { rate, clock: self.clock.clone(), free_at: Mutex::default() });
+            let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+            buckets.entry(account.clone()).or_insert_with(new).clone()
         };
         Ok(Arc::new(Paced { provider, bucket }))
     }
@@ -180,6 +179,7 @@ mod tests {
     use crate::clock::ManualClock;
 
     #[tokio::test]
+    #[expect(clippy::duration_suboptimal_units, reason = "hours and days as they are counted elsewhere in this file")]
     async fn a_burst_goes_at_once_and_the_rest_one_by_one() {
         let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         let rate = Rate { burst: 3, every: Duration::from_millis(200) };

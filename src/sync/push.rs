@@ -320,9 +320,10 @@ impl Engine {
             return Ok(false);
         }
         // The link means the copy without its marks.
-        let marked = match item::is_copy(target, &out.row) {
-            true => self.calendars.current(&target.source.user, out.event).await?,
-            false => None,
+        let marked = if item::is_copy(target, &out.row) {
+            self.calendars.current(&target.source.user, out.event).await?
+        } else {
+            None
         };
         match target.provider.fetch(&target.source.remote, std::slice::from_ref(&linked.remote)).await {
             Ok(items) => Ok(items.into_iter().any(|item| match item {

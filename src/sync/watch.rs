@@ -125,6 +125,7 @@ impl Engine {
     }
 
     /// Opens what is missing, renews what ends soon, ends what is no longer wanted. When to look again; never where nobody may call.
+    #[expect(clippy::match_same_arms, reason = "each arm stands for a case of its own")]
     pub(super) async fn watch(&self, account: &AccountId) -> Result<Option<Timestamp>, PullError> {
         let now = self.clock.now();
         let Some(hooks) = self.config.hooks.clone() else { return Ok(None) };

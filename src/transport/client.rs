@@ -245,6 +245,7 @@ impl Resolve for Guard {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is used up by what it stands for")]
 fn build(
     guard: &Guard,
     authorities: &[Certificate],

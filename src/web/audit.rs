@@ -41,6 +41,7 @@ struct Line {
 const MOST: usize = 150;
 
 /// The page.
+#[expect(clippy::similar_names, reason = "the words of the field")]
 pub(super) async fn get(desk: &Desk, request: &Request<'_>) -> Answer {
     let (user, zone) = (request.user()?, time::zone(request));
     let names = names(desk, user).await?;

@@ -58,6 +58,7 @@ use crate::identity::{AppPasswordId, UserError};
 {% endfor %}</section>
 "##
 )]
+#[expect(clippy::struct_field_names, reason = "the names of the field's own words")]
 struct Devices<'a> {
     problem: &'a str,
     label: &'a str,

@@ -240,6 +240,7 @@ impl Pages {
         front::trouble(request, status, title, &words)
     }
 
+    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     fn to_sign_in(&self, request: &Request<'_>) -> Response<Bytes> {
         let target = format!("/{}", request.path.join("/"));
         let to: String = if *request.method == Method::GET {

@@ -94,6 +94,7 @@ struct Browser {
 
 impl Pages {
     /// The form.
+    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     pub(super) fn sign_in_form(&self, request: &Request<'_>) -> Answer {
         let ask = request.ask();
         let content = SignIn { problem: "", user: "", to: inside(ask.get("to")) };

@@ -47,6 +47,7 @@ use crate::subscription::{AllDay, Detail, FeedError, FeedId, Kind, Rules};
 <button class="main">Make the feed</button></form></section>
 "#
 )]
+#[expect(clippy::struct_field_names, reason = "the names of the field's own words")]
 struct Feeds<'a> {
     problem: &'a str,
     typed: String,

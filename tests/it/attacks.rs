@@ -82,7 +82,7 @@ fn attacks() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// SETTINGS_INITIAL_WINDOW_SIZE of nothing.
+/// `SETTINGS_INITIAL_WINDOW_SIZE` of nothing.
 fn settings_no_window() -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])
 }

@@ -33,6 +33,7 @@ fn every_corpus_is_replayed() {
 
 /// What brings down libraries that we use, made here because it is large.
 #[test]
+#[expect(clippy::format_collect, reason = "short texts, written rarely")]
 fn deep_wide_and_endless_inputs_are_refused_in_time() {
     let nested = |n: usize| {
         let (begin, end) = ("BEGIN:X-A\r\n".repeat(n), "END:X-A\r\n".repeat(n));

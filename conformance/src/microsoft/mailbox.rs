@@ -97,10 +97,10 @@ impl Mailbox {
     /// A new event in a calendar.
     pub(super) fn create(&mut self, calendar: &str, body: &Value, invited_by: Option<&str>) -> Result<String, Refusal> {
         let members = written(body, &Map::new())?;
-        if let Some(transaction) = members.get("transactionId").and_then(Value::as_str) {
-            if let Some(existing) = self.transactions.get(transaction) {
-                return Err((409, "ErrorDuplicateTransactionId", existing.clone()));
-            }
+        if let Some(transaction) = members.get("transactionId").and_then(Value::as_str)
+            && let Some(existing) = self.transactions.get(transaction)
+        {
+            return Err((409, "ErrorDuplicateTransactionId", existing.clone()));
         }
         self.made += 1;
         let id = format!("AAMkADE{:06}/+A=", self.made);
@@ -141,6 +141,7 @@ impl Mailbox {
     }
 
     /// Changes members. A series forgets its exceptions when its rule or start changes, without a word.
+    #[expect(clippy::assigning_clones, reason = "short texts")]
     pub(super) fn update(&mut self, target: &Target, body: &Value) -> Result<(), Refusal> {
         let (id, instance) = match target {
             Target::Item(id) => (id.clone(), None),
@@ -313,6 +314,7 @@ impl Item {
 }
 
 /// The members after a write of `body` over `before`, or why it is refused.
+#[expect(clippy::match_same_arms, reason = "each arm stands for a case of its own")]
 fn written(body: &Value, before: &Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
     if let Some(why) = contract::defect(body, "event") {
         return Err((400, "RequestBodyRead", why));

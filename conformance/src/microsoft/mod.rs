@@ -127,10 +127,10 @@ impl Simulator {
             // The address is tried before the subscription is answered.
             let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             for name in ["notificationUrl", "lifecycleNotificationUrl"] {
-                if let Some(url) = body.get(name).and_then(Value::as_str) {
-                    if !validates(url).await {
-                        return Reply::error(400, "ValidationError", "Subscription validation request failed.");
-                    }
+                if let Some(url) = body.get(name).and_then(Value::as_str)
+                    && !validates(url).await
+                {
+                    return Reply::error(400, "ValidationError", "Subscription validation request failed.");
                 }
             }
         }
@@ -199,6 +199,7 @@ impl Simulator {
     }
 
     /// Tells all subscribers, `count` times; the slowest answer in milliseconds.
+    #[expect(clippy::disallowed_methods, reason = "a simulator runs in real time")]
     async fn notify(&self, event: &str, count: u64) -> u128 {
         let subscriptions: Vec<Value> = self.with(|state| {
             state.notified += count;

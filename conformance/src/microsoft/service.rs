@@ -208,6 +208,7 @@ impl Service {
         found.map_or_else(not_found, |calendar| Reply::json(200, &Value::Object(calendar.clone())))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is used up by what it stands for")]
     fn collection(&self, what: &str, value: Vec<Value>, link: Option<(&str, String)>) -> Reply {
         let mut body = json!({"@odata.context": format!("{}/v1.0/$metadata#{what}", self.base), "value": value});
         if let (Some((name, link)), Some(object)) = (link, body.as_object_mut()) {
@@ -216,6 +217,7 @@ impl Service {
         Reply::json(200, &body)
     }
 
+    #[expect(clippy::needless_continue, reason = "says that nothing else is done")]
     fn list(&mut self, calendar: &str, request: &Request) -> Reply {
         let filter = request.query.get("$filter").cloned();
         let top: usize = request.query.get("$top").and_then(|top| top.parse().ok()).unwrap_or(10);
@@ -448,6 +450,7 @@ impl Service {
         rows
     }
 
+    #[expect(clippy::similar_names, reason = "the words of the field")]
     fn delta_page(&mut self, link: Link, request: &Request) -> Reply {
         let size = request.headers.get("prefer").and_then(|prefer| {
             let (_, rest) = prefer.split_once("odata.maxpagesize=")?;
@@ -670,10 +673,10 @@ fn shaped(mut event: Map<String, Value>, members: &Map<String, Value>, shape: &S
             event.insert("exceptionOccurrences".to_owned(), expanded);
         }
     }
-    if shape.stash {
-        if let Some(properties) = members.get("singleValueExtendedProperties") {
-            event.insert("singleValueExtendedProperties".to_owned(), properties.clone());
-        }
+    if shape.stash
+        && let Some(properties) = members.get("singleValueExtendedProperties")
+    {
+        event.insert("singleValueExtendedProperties".to_owned(), properties.clone());
     }
     let event = Value::Object(event);
     assert_eq!(contract::defect(&event, "event"), None, "the simulator says what Graph does not");
@@ -681,6 +684,7 @@ fn shaped(mut event: Map<String, Value>, members: &Map<String, Value>, shape: &S
 }
 
 /// All members of an event as a reply has them, times in UTC.
+#[expect(clippy::format_collect, reason = "short texts, written rarely")]
 fn full(id: &str, kind: &str, item: &Item, members: &Map<String, Value>) -> Map<String, Value> {
     let zone = |name: &str| members.get(name).and_then(|at| at.get("timeZone")).cloned().unwrap_or(json!("UTC"));
     let text = |name: &str, default: &str| {

@@ -126,7 +126,7 @@ impl Tokens for TokenKeeper {
     async fn access(&self) -> Result<Secret, Fault> {
         let mut state = self.state.lock().await;
         let now = self.clock.monotonic();
-        if !state.access.as_ref().is_some_and(|access| now < access.good_until) {
+        if state.access.as_ref().is_none_or(|access| now >= access.good_until) {
             self.refresh(&mut state).await?;
         }
         let token = state.access.as_ref().map(|access| access.token.clone());

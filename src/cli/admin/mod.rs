@@ -157,6 +157,7 @@ pub(crate) enum Request {
     ConflictStrategy {
         user: String,
         account: Option<String>,
+        #[expect(clippy::option_option, reason = "not given, given as none, and given are three things")]
         choice: Option<Option<crate::sync::Strategy>>,
     },
     TrashList {
@@ -339,6 +340,7 @@ fn failed<T>(text: impl Into<String>) -> Result<T, Failure> {
 }
 
 /// Does what is asked.
+#[expect(clippy::too_many_lines, reason = "one line for each command")]
 pub(crate) async fn execute(gateway: &Gateway, request: Request, progress: &Listener) -> Result<Answer, Failure> {
     use Request as R;
     match request {

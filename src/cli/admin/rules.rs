@@ -10,6 +10,7 @@ use crate::id::SourceId;
 use crate::sync::Strategy;
 
 /// Says whose change stands, or chooses: `Some(None)` takes a choice back.
+#[expect(clippy::option_option, reason = "not given, given as none, and given are three things")]
 pub(super) async fn strategy(
     gateway: &Gateway,
     user: &str,

@@ -209,7 +209,7 @@ impl CalDav {
     }
 }
 
-/// A token that is the time of day in seconds hides what is written later in its own second (SOGo). Taken back by so much
+/// A token that is the time of day in seconds hides what is written later in its own second (`SOGo`). Taken back by so much
 /// while it is new, it tells some changes twice, which their tags give away.
 fn overlapping(token: String, now: Timestamp) -> String {
     let seconds = token.parse::<i64>().ok().filter(|seconds| (now.as_second() - seconds).abs() <= SAME_SECOND);

@@ -155,6 +155,7 @@ fn reason(body: Option<&Value>) -> Option<&str> {
 }
 
 /// What a refusal means for what happens next.
+#[expect(clippy::match_same_arms, reason = "each arm stands for a case of its own")]
 pub(super) fn fault(status: StatusCode, body: Option<&Value>, aim: Aim, pause: Option<Duration>) -> Fault {
     let reason = reason(body).unwrap_or_default();
     match (status.as_u16(), reason) {

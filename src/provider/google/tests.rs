@@ -54,6 +54,7 @@ fn cursor() -> Position {
 #[tokio::test]
 async fn a_round_that_does_not_end_well_concludes_nothing() {
     let gone = json!({"error": {"code": 410, "errors": [{"reason": "fullSyncRequired"}]}});
+    #[expect(clippy::items_after_statements, reason = "next to where it is used")]
     type Case = (Answer, fn(&Fault) -> bool);
     let cases: [Case; 6] = [
         (answer(410, &[], &gone.to_string()), |f| *f == Fault::CursorExpired),

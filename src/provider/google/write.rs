@@ -455,6 +455,7 @@ fn differing(wanted: &map::Mapped, before: Option<&map::Mapped>) -> Map<String, 
         .collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is used up by what it stands for")]
 pub(super) fn stash_into(body: &mut Map<String, Value>, kept: Map<String, Value>) {
     if !kept.is_empty() {
         body.insert("extendedProperties".to_owned(), json!({ "private": kept }));

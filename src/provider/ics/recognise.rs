@@ -161,6 +161,7 @@ fn place(object: &Object) -> String {
 }
 
 /// For each entry, which of the known items it is.
+#[expect(clippy::type_complexity, reason = "spelled out once, here")]
 fn matches(known: &[Known], entries: &[Entry]) -> Vec<Option<usize>> {
     let mut found: Vec<Option<usize>> = vec![None; entries.len()];
     let mut free = vec![true; known.len()];
@@ -257,6 +258,7 @@ mod tests {
         "2025-06-15T12:00:00Z".parse().unwrap()
     }
 
+    #[expect(clippy::format_collect, reason = "short texts, written rarely")]
     fn file(events: &[(&str, &str, &str)]) -> Reading {
         let events: String = events
             .iter()

@@ -36,6 +36,7 @@ fn cursor(page: &Page) -> Cursor {
 }
 
 #[tokio::test]
+#[expect(clippy::duration_suboptimal_units, reason = "hours and days as they are counted elsewhere in this file")]
 async fn a_quiet_feed_costs_one_conditional_request() {
     let fake = FakeTransport::script([
         answer(200, &[("etag", "\"1\""), ("last-modified", "Sun, 01 Jun 2025 00:00:00 GMT")], &file("")),
@@ -59,6 +60,7 @@ async fn a_quiet_feed_costs_one_conditional_request() {
 }
 
 #[tokio::test]
+#[expect(clippy::type_complexity, reason = "spelled out once, here")]
 async fn what_is_no_whole_calendar_is_a_fault_and_changes_nothing() {
     let host = || "club.example".to_owned();
     let table: [(Answer, fn(&Fault) -> bool); 9] = [

@@ -174,6 +174,7 @@ impl Microsoft {
     }
 
     /// An event as a part of a batch has it; `None` if it is gone.
+    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     pub(super) fn judge(&self, part: Part) -> Result<Option<Event>, Fault> {
         if part.status == 200 {
             return serde_json::from_value(part.body).map(Some).map_err(|_| unreadable());

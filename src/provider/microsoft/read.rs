@@ -45,6 +45,7 @@ struct Composer<'a> {
 
 impl Composer<'_> {
     /// One VEVENT: `own` are the lines that only Graph knows.
+    #[expect(clippy::unnecessary_wraps, reason = "one of several functions of this shape")]
     fn member(&mut self, event: &Event, own: Vec<(Part, Line)>) -> Result<Draft, Refusal> {
         let stashed = stash::unpack(event);
         let mut draft = Draft::new("VEVENT").line(Line::new("UID").text(&self.uid));

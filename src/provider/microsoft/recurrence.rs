@@ -209,6 +209,7 @@ fn nth(pattern: &Pattern, date: Date) -> Option<Date> {
     }
 }
 
+#[expect(clippy::assigning_clones, reason = "short texts")]
 fn range(rule: &Rule, start: &Start<'_>) -> Result<Range, Refusal> {
     let first = start.local.date();
     let mut range = Range {

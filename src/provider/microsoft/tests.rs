@@ -291,6 +291,7 @@ fn fault_63_the_date_of_an_all_day_event_stays() {
 }
 
 #[test]
+#[expect(clippy::format_collect, reason = "short texts, written rarely")]
 fn a_uid_that_exchange_has_wrapped_is_unwrapped() {
     let wrapped = "040000008200E00074C5B7101A82E0080000000000000000000000000000000000000000\
                    310000007643616C2D55696401000000";
@@ -345,6 +346,7 @@ fn a_change_in_outlook_shows_in_its_part_and_the_rest_stays_as_written() {
 }
 
 /// The starts of all instances in a span, and their words; `None` where that is more than anybody reckons.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method's path is private")]
 fn reckoned(object: &Object, until: &str) -> Option<Vec<(String, String)>> {
     let within = TimeRange { start: "2026-01-01T00:00:00Z".parse().unwrap(), end: until.parse().unwrap() };
     let mut budget = Budget::new(200_000, 2_000);

@@ -263,6 +263,7 @@ pub(super) struct ExtendedProperty {
 /// `microsoft.graph.calendar`.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names of the field's own words")]
 pub(super) struct Calendar {
     pub(super) id: String,
     pub(super) name: Option<String>,

@@ -274,7 +274,7 @@ fn attendees(component: &Component) -> Result<Vec<Attendee>, Refusal> {
         if !is_ours || is_twin || organizer.as_deref() == Some(&address) {
             continue;
         }
-        let name = line.param("CN").map(|name| name.into_owned()).filter(|name| !name.is_empty());
+        let name = line.param("CN").map(std::borrow::Cow::into_owned).filter(|name| !name.is_empty());
         found.push(Attendee {
             kind: Some(kind(line).to_owned()),
             status: None,

@@ -110,6 +110,7 @@ struct Row {
 <p><code>{{ address }}</code></p>
 "##
 )]
+#[expect(clippy::struct_excessive_bools, reason = "what a page shows or hides")]
 struct Settings {
     title: String,
     class: String,

@@ -28,6 +28,7 @@ use crate::web::{Desk, time};
 </div>
 "#
 )]
+#[expect(clippy::struct_field_names, reason = "the names of the field's own words")]
 struct Year {
     bar: String,
     year: i16,
@@ -102,6 +103,7 @@ fn offset(day: Date) -> usize {
     usize::try_from(day.day() - 1).unwrap_or_default()
 }
 
+#[expect(clippy::format_push_string, reason = "short texts, written rarely")]
 fn cell(
     day: Date,
     first: Date,

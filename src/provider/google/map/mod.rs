@@ -73,6 +73,7 @@ pub fn to_ical(master: Option<&Value>, exceptions: &[Value], context: &Context) 
 }
 
 /// One VEVENT. `of` is the master that an exception belongs to, if that is there.
+#[expect(clippy::option_option, reason = "not given, given as none, and given are three things")]
 fn component(event: &Value, of: Option<Option<&Value>>, uid: &str, exceptions: &[Value], context: &Context) -> Draft {
     let kept = stash::read(event);
     let stamp = |name: &str| string(event, name).and_then(|text| text.parse::<Timestamp>().ok()).map(whole);
@@ -251,6 +252,7 @@ const EVENT_TYPE: &str = "X-GOOGLE-EVENT-TYPE";
 const LONGEST_LINE: usize = 8 << 10;
 
 /// Member, property, and the words of both; the first is the default.
+#[expect(clippy::type_complexity, reason = "a table, spelled out once")]
 const WORDS: &[(&str, &str, &[(&str, &str)])] = &[
     ("status", "STATUS", &[("confirmed", ""), ("tentative", "TENTATIVE"), ("cancelled", "CANCELLED")]),
     ("transparency", "TRANSP", &[("opaque", ""), ("transparent", "TRANSPARENT")]),

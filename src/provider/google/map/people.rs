@@ -82,6 +82,7 @@ fn extra(line: Line, others: &[&str], name: &str, email: &str) -> Line {
     params.into_iter().fold(line, |line, param| line.param(param.name(), &param.first()))
 }
 
+#[expect(clippy::single_match_else, reason = "both cases are of equal weight")]
 pub(super) fn members(component: &Component, mapped: &mut Mapped) {
     let mut attendees = Vec::new();
     for property in component.all("ATTENDEE") {

@@ -106,6 +106,7 @@ fn in_form_of(moment: DateOrTime, like: &DateOrTime, at: impl Fn(&DateOrTime) ->
     }
 }
 
+#[expect(clippy::option_option, reason = "not given, given as none, and given are three things")]
 pub(super) fn lines(
     mut draft: Draft,
     event: &Value,
@@ -146,9 +147,9 @@ pub(super) fn lines(
             for moment in DateOrTime::parse_all(property).unwrap_or_default() {
                 let moment = in_form_of(moment, &rule_start, read);
                 if property.is("EXDATE") {
-                    left_out.push(moment)
+                    left_out.push(moment);
                 } else {
-                    draft = draft.line(Line::at("RDATE", &moment))
+                    draft = draft.line(Line::at("RDATE", &moment));
                 }
             }
         }

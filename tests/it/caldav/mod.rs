@@ -227,7 +227,7 @@ impl Server {
         }
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
         let peer = Peer { address: address.parse().unwrap(), tls: false };
-        let response = self.router.answer(peer, request).await;
+        let response = Box::pin(self.router.answer(peer, request)).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status, parts.headers, body)

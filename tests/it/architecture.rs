@@ -30,7 +30,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("agenda", &["calendar", "ical", "id", "store"]),
     // A feed's record is more than floor 2 may know (which calendars), and no business of the calendars themselves.
     ("subscription", &["store", "id", "vault"]),
-    ("sync", &["calendar", "account", "provider", "jobs", "ical", "store", "id"]),
+    // The vault for its `Secret`: a channel's token is compared in constant time.
+    ("sync", &["calendar", "account", "provider", "jobs", "ical", "store", "id", "vault"]),
     ("caldav", &["dav", "ical", "calendar", "identity", "account", "jobs", "sync", "id", "push"]),
     ("api", &["dav", "ical", "calendar", "agenda", "subscription", "identity", "account", "jobs", "sync", "id"]),
     ("feed", &["dav", "ical", "calendar", "agenda", "subscription", "account", "id"]),

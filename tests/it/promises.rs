@@ -20,7 +20,7 @@ const INVARIANTS: &[(&str, &str, &str)] = &[
     ("I7", "tests/it/sync.rs", "a_mass_deletion_is_held_until_it_is_confirmed"),
     ("I8", "tests/it/sync.rs", "changes_to_different_properties_both_survive_and_the_same_one_is_recorded"),
     ("I9", "tests/it/sync.rs", "servers_that_cut_scramble_and_repeat_are_read_whole"),
-    ("I10", "tests/it/simulation/mod.rs", "laws_hold_whatever_happens"),
+    ("I10", "tests/it/simulation/mod.rs", "laws_hold_in_even_lives"),
     ("I11", "src/calendar/tests/rules.rs", "octets_are_served_as_they_were_put"),
     ("I11", "tests/it/sync.rs", "a_quiet_poll_costs_one_request"),
     ("I12", "src/calendar/tests/model.rs", "calendars_do_as_the_model_says"),

@@ -22,7 +22,7 @@ use crate::web::request::{Request, Trouble};
 {% if microsoft %}<a class="button main" href="/oauth/microsoft/start">Sign in at Microsoft</a>{% else %}<p class="note">An administrator has to register this server at Microsoft first: <a href="/help/microsoft">how to</a>.</p>{% endif %}</section>
 <section class="card"><h2>iCloud</h2><p>Apple's calendars, with an app-specific password.</p><a class="button main" href="/accounts/new/icloud">Connect iCloud</a></section>
 <section class="card"><h2>CalDAV</h2><p>Nextcloud, Fastmail, mailbox.org, Radicale and any other CalDAV server.</p><a class="button main" href="/accounts/new/caldav">Connect a CalDAV server</a></section>
-<section class="card"><h2>Subscription</h2><p>A calendar file on the web (ICS, webcal), read only.</p><a class="button main" href="/accounts/new/ics">Subscribe to a calendar</a></section>
+<section class="card"><h2>Subscription</h2><p>A calendar file on the web (ICS, webcal), read only. For now by the command line: <code>lineartime account add NAME --provider ics --url URL</code>.</p></section>
 </div>
 "#
 )]

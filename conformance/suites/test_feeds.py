@@ -1,6 +1,7 @@
 """Subscriptions: what a publisher says is in the calendar, read only, and nothing that a publisher does hurts."""
 
 import time
+from datetime import date, timedelta
 
 import pytest
 from harness import feed as manners
@@ -75,7 +76,7 @@ def test_new_uids_at_every_download_do_not_flicker(subscribed, publisher):
 
 
 def test_a_window_that_moves_on_deletes_nothing(subscribed, publisher):
-    past = ("old", "20200101T100000Z", "Long ago")
+    past = ("old", f"{date.today() - timedelta(days=90):%Y%m%d}T100000Z", "A while ago")
     publisher.publish(feed(past, *GAMES))
     subscribed.sync()
     publisher.publish(feed(*GAMES))

@@ -2,12 +2,14 @@
 request is answered within a second all the while, and the memory that they cost comes back."""
 
 import base64
+import os
 import resource
 import socket
 import struct
 import threading
 import time
 
+import pytest
 from harness.events import event
 from harness.process import wait_until
 

@@ -41,6 +41,8 @@ struct Member {
     household: Option<IpAddr>,
     /// Requests that are worked on or answered now.
     working: usize,
+    /// Those of them whose next octets are not made yet: nobody waits for the peer, as in a stream of events.
+    owing: usize,
     /// When it began to work or to rest, or moved octets, last.
     since: Duration,
     leave: Arc<Notify>,
@@ -68,7 +70,7 @@ impl Crowd {
         if let Some(one) = household {
             *state.counts.entry(one).or_default() += 1;
         }
-        state.members.insert(id, Member { household, working: 0, since, leave: leave.clone() });
+        state.members.insert(id, Member { household, working: 0, owing: 0, since, leave: leave.clone() });
         Some(Seat { crowd: self.clone(), id, leave })
     }
 
@@ -122,7 +124,7 @@ pub(super) struct Seat {
 pub(super) enum Look {
     /// It rests, for so long.
     Resting(Duration),
-    /// It works, and nothing has moved for so long.
+    /// It works, and nothing has moved for so long, although the peer could have taken something.
     Working(Duration),
 }
 
@@ -136,6 +138,7 @@ impl Seat {
     pub(super) fn look(&self) -> Look {
         let now = self.crowd.clock.monotonic();
         match self.crowd.lock().members.get(&self.id) {
+            Some(member) if member.working > 0 && member.owing == member.working => Look::Working(Duration::ZERO),
             Some(member) if member.working > 0 => Look::Working(now.saturating_sub(member.since)),
             Some(member) => Look::Resting(now.saturating_sub(member.since)),
             None => Look::Resting(Duration::MAX),
@@ -181,6 +184,14 @@ impl Pass {
             member.since = since;
         }
     }
+
+    fn owe(&self, owing: impl FnOnce(usize) -> usize) {
+        let since = self.crowd.clock.monotonic();
+        if let Some(member) = self.crowd.lock().members.get_mut(&self.id) {
+            member.owing = owing(member.owing);
+            member.since = since;
+        }
+    }
 }
 
 /// A request that is worked on, up to the last octet of its answer.
@@ -197,12 +208,27 @@ impl Drop for Working {
 #[derive(Debug)]
 pub(super) struct Attended {
     inner: Body,
-    _working: Working,
+    working: Working,
+    /// The last look found nothing to send yet.
+    owes: bool,
 }
 
 impl Attended {
     pub(super) fn new(inner: Body, working: Working) -> Self {
-        Self { inner, _working: working }
+        Self { inner, working, owes: false }
+    }
+
+    fn owes(&mut self, owes: bool) {
+        if self.owes != owes {
+            self.owes = owes;
+            self.working.0.owe(|count| if owes { count + 1 } else { count.saturating_sub(1) });
+        }
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.owes(false);
     }
 }
 
@@ -214,7 +240,9 @@ impl http_body::Body for Attended {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        self.owes(frame.is_pending());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -304,5 +332,24 @@ mod tests {
         assert!(crowd.enter(from("192.0.2.2")).is_none());
         drop(work);
         assert!(crowd.enter(from("192.0.2.2")).is_some());
+    }
+    #[test]
+    fn a_stream_that_has_nothing_to_say_is_not_the_peers_fault() {
+        let (crowd, clock) = crowd(1, 9);
+        let seat = crowd.enter(from("192.0.2.1")).unwrap();
+        let body = crate::caldav::body::streamed(futures_util::stream::pending());
+        let mut answer = Attended::new(body, seat.pass().work());
+        clock.advance(Duration::from_secs(200));
+        assert_eq!(seat.look(), Look::Working(Duration::from_secs(200)));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(http_body::Body::poll_frame(Pin::new(&mut answer), &mut cx).is_pending());
+        clock.advance(Duration::from_secs(200));
+        assert_eq!(seat.look(), Look::Working(Duration::ZERO));
+        // Beside it, one that nobody takes.
+        let _other = Attended::new(crate::caldav::body::whole("x"), seat.pass().work());
+        clock.advance(Duration::from_secs(200));
+        assert_eq!(seat.look(), Look::Working(Duration::from_secs(200)));
+        drop(answer);
+        assert_eq!(crowd.lock().members.values().map(|member| member.owing).collect::<Vec<_>>(), [0]);
     }
 }

@@ -96,7 +96,8 @@ impl Attempts {
         self.latency.lock().unwrap_or_else(PoisonError::into_inner).get(account).copied()
     }
 
-    fn ring(&self) {
+    /// Something has changed that who waits must look at.
+    pub(super) fn ring(&self) {
         self.bell.send_modify(|count| *count = count.wrapping_add(1));
     }
 

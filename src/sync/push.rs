@@ -69,15 +69,17 @@ impl Engine {
                 Some(first) if self.calendars.intent(first, event).await?.is_some() => {
                     !self.goes_first(&target, &intent, first).await?
                 }
-                _ => match self.push_event(&target, event).await {
-                    Ok(waits) => waits,
-                    // What one object can't have must not hold up the others.
-                    Err(PullError::Fault(fault)) if is_about_one(&fault) => {
-                        trouble = Some(fault);
-                        false
-                    }
-                    Err(error) => return Err(error),
-                },
+                _ => false,
+            };
+            let sent = if waits { Ok(true) } else { self.push_event(&target, event).await };
+            let waits = match sent {
+                Ok(waits) => waits,
+                // What one object can't have must not hold up the others.
+                Err(PullError::Fault(fault)) if is_about_one(&fault) => {
+                    trouble = Some(fault);
+                    false
+                }
+                Err(error) => return Err(error),
             };
             if waits {
                 pushed.waits = pushed.waits.max(Some(intent.since));

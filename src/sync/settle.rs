@@ -7,7 +7,7 @@ use super::{Engine, SyncError};
 use crate::account::{Account, AccountState, Source};
 use crate::calendar::Mirror;
 use crate::id::{AccountId, CollectionId, SourceId, UserId};
-use crate::jobs::Priority;
+use crate::jobs::{Breaker, Hold, Priority};
 
 /// How far it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub struct Settled {
 
 /// One source that is waited for.
 struct Watched {
+    account: AccountId,
     label: String,
     source: Source,
     /// Tries begun before it was asked.
@@ -146,7 +147,8 @@ impl Engine {
                 }
                 let pulls = self.attempts.of(&source.id, Kind::Pull).begun;
                 let pushes = self.attempts.of(&source.id, Kind::Push).begun;
-                watched.push(Watched { label: account.label.clone(), source, pulls, pushes });
+                let (account, label) = (account.id.clone(), account.label.clone());
+                watched.push(Watched { account, label, source, pulls, pushes });
             }
         }
         Ok((watched, idle))
@@ -169,9 +171,26 @@ impl Engine {
                 if let Some(why) = pull.trouble.or(push_trouble) {
                     troubles.insert(one.source.id.clone(), why);
                 }
+            } else if let Some(why) = self.barred(&one.account).await? {
+                progress.sources_done += 1;
+                troubles.insert(one.source.id.clone(), why);
             }
         }
         Ok(progress)
+    }
+
+    /// Why no job of the account is begun for now, if so: another of its sources has met what stops them all.
+    async fn barred(&self, account: &AccountId) -> Result<Option<String>, SyncError> {
+        let health = self.queue.health(account.as_str()).await?;
+        Ok(match (health.hold, health.breaker) {
+            (Some(Hold::Paused), _) => Some("the account is paused".to_owned()),
+            (Some(Hold::NeedsSignIn { why }), _) => Some(format!("the account needs a new sign-in: {why}")),
+            (None, Breaker::Open { until, .. }) => {
+                let why = health.last_error.unwrap_or_default();
+                Some(format!("nothing is tried before {until}, after several failures: {why}"))
+            }
+            (None, Breaker::Closed { .. } | Breaker::HalfOpen { .. }) => None,
+        })
     }
 
     /// Whether every change that waits belongs to a source in trouble, or waits for one.

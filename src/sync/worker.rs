@@ -79,6 +79,8 @@ impl Engine {
         if let Err(error) = self.queue.finish(&leased, outcome).await {
             tracing::warn!(%error, job.kind = %kind, job.id = %leased.id, "the end of a job could not be noted; it runs again");
         }
+        // What the end did to the lane is news too: others of the account may have to wait now.
+        self.attempts.ring();
     }
 
     async fn run_job(&self, kind: String, payload: Vec<u8>) -> Outcome {

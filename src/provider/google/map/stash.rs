@@ -102,6 +102,11 @@ impl Kept {
         self.lines.iter().filter_map(move |line| line.strip_prefix('!')?.strip_prefix(name)?.strip_prefix(':'))
     }
 
+    /// Whether a whole property of this name is kept.
+    pub(super) fn has_property(&self, name: &str) -> bool {
+        self.lines.iter().any(|line| line.split([';', ':']).next().is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    }
+
     /// The lines that are whole properties.
     pub(super) fn plain(&self) -> impl Iterator<Item = Line> {
         self.lines.iter().filter(|line| !line.starts_with('!')).filter_map(|line| parse(line))

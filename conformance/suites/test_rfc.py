@@ -4,6 +4,7 @@ RFC 4791 Appendix B, and each MUST that shows on the wire and that no client ask
 import email.utils
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 from harness.client import DECLARED, NAMES, PROLOGUE, Dav
@@ -435,6 +436,7 @@ def test_4791_5_3_1_a_refused_property_refuses_the_calendar(dav):
 def test_4791_5_3_2_1_preconditions_of_put(dav, place):
     many = "".join(f"ATTENDEE:mailto:p{n}@example.com\r\n" for n in range(400))
     cases = {
+        "max-instances": event("a", extra="RRULE:FREQ=DAILY;COUNT=3001\r\n"),
         "max-attendees-per-instance": event("a", extra="ORGANIZER:mailto:ana@example.com\r\n" + many),
         "min-date-time": event("a", start="05000101T100000Z", end="05000101T110000Z"),
         "max-date-time": event("a", start="99990101T100000Z", end="99990101T110000Z"),
@@ -890,6 +892,7 @@ def test_6578_3_2_what_is_no_sync_request_is_refused(dav, place):
     for level in ("2", "one"):
         assert changes(dav, place, level=level).status == 400, level
     assert changes(dav, place, limit="none").status == 400
+    assert changes(dav, place, depth="infinity").status == 400
     for token in ("http://example.com/other", "garbage", "urn:x:1"):
         answer = changes(dav, place, token=token)
         assert answer.status in (403, 409) and answer.precondition() == [DAV + "valid-sync-token"], token
@@ -941,3 +944,23 @@ def test_3744_9_reports_about_principals_and_expanded_properties(dav, place):
 def test_5397_nobody_is_unauthenticated_only_where_it_may_be_asked(server):
     answer = Dav(server.url, None, None).propfind("/dav/", "<D:current-user-principal/>")
     assert answer.status == 401 and answer.header("www-authenticate").startswith("Basic")
+
+
+def test_the_list_names_tests_that_are_there():
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs" / "rfc-coverage.md").read_text(encoding="utf-8")
+    listed = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+    named = set(re.findall(r"\b([a-z]\w*)::(\w+)", re.sub(r"`[^`]*`", "", listed)))
+    own = set(re.findall(r"^def test_(\w+)", Path(__file__).read_text(encoding="utf-8"), re.M))
+    assert len(named) > 100
+    for module, name in sorted(named):
+        if module == "rfc":
+            assert name in own, name
+        else:
+            source = (root / "tests" / "it" / "caldav" / f"{module}.rs").read_text(encoding="utf-8")
+            assert f"async fn {name}(" in source, (module, name)
+    for suite in re.findall(r"\btest_\w+", listed):
+        assert (root / "conformance" / "suites" / f"{suite}.py").exists(), suite
+    # And the other way: no test here is missing in the list.
+    missing = {name for name in own if re.match(r"\d", name)} - {name for module, name in named if module == "rfc"}
+    assert not missing, missing

@@ -813,6 +813,31 @@ def test_4791_9_7_5_text_matches_are_parts_and_by_default_without_case(dav, work
     assert by("#3", 'negate-condition="yes"') == {"abcd1.ics", "abcd2.ics"}
 
 
+def test_4791_9_7_3_parameters_that_are_not_there(dav, work):
+    def by(name, inside, property="ATTENDEE"):
+        return set(query(dav, work, f'<C:comp-filter name="VEVENT"><C:prop-filter name="{property}"><C:param-filter name="{name}">{inside}'
+                         "</C:param-filter></C:prop-filter></C:comp-filter>"))
+    assert by("ROLE", "") == by("ROLE", "<C:is-not-defined/>") == {"abcd3.ics"}, "one attendee has it, and the other has not"
+    assert by("CN", "") == set() and by("CN", "<C:is-not-defined/>") == {"abcd3.ics"}
+    # Where the property is missing no condition on it holds, a negated one neither.
+    assert by("CN", "<C:is-not-defined/>", "CONTACT") == set()
+    assert by("PARTSTAT", '<C:text-match negate-condition="yes">ACCEPTED</C:text-match>') == {"abcd3.ics"}
+    negated = ('<C:comp-filter name="VEVENT"><C:prop-filter name="DESCRIPTION"><C:text-match negate-condition="yes">x</C:text-match>'
+               "</C:prop-filter></C:comp-filter>")
+    assert set(query(dav, work, negated)) == {"abcd1.ics"}
+
+
+def test_4791_9_9_tasks_and_journals_recur(dav, place):
+    rule = "RRULE:FREQ=MONTHLY;COUNT=3"
+    dav.put(place + "t.ics", calendar(component(
+        "VTODO", "UID:t", "DTSTAMP:20060101T000000Z", "DTSTART:20060104T100000Z", "DUE:20060104T110000Z", rule)))
+    dav.put(place + "j.ics", calendar(component("VJOURNAL", "UID:j", "DTSTAMP:20060101T000000Z", "DTSTART;VALUE=DATE:20060104", rule)))
+    for kind, name in (("VTODO", "t.ics"), ("VJOURNAL", "j.ics")):
+        assert set(query(dav, place, within(kind, "20060304T103000Z", "20060304T120000Z"))) == {name}
+        assert query(dav, place, within(kind, "20060305T000000Z", "20060306T000000Z")) == {}
+        assert query(dav, place, within(kind, "20060404T000000Z", "20060406T000000Z")) == {}
+
+
 # RFC 6578
 
 

@@ -59,7 +59,7 @@ def _debian(program, *packages):
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         missing(f"{program} is not installed, and can't be without asking (Debian: {' '.join(packages)})")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "--quiet"], ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]):
+    for command in (["apt-get", "update", "--quiet"], ["apt-get", "-o", "DPkg::Lock::Timeout=600", "install", "--yes", "--quiet", "--no-install-recommends", *packages]):
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
         if done.returncode != 0:
             missing(f"{program} can't be installed: {done.stderr[-300:]}")

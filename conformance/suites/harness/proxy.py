@@ -227,6 +227,10 @@ class Proxy:
         self.server.shutdown()
         self.server.server_close()
 
+    def dav(self):
+        """By another way in."""
+        return self.upstream.dav()
+
     def hurt(self, *faults, share=1.0):
         """From now on so great a share of the requests meets one of these faults, each by its name or made by hand."""
         with self.lock:

@@ -195,10 +195,12 @@ def test_retry_does_not_remail_attendees(world, google):
     at_rest(world)
     assert sorted(google.mails) == [("bo@example.org", "cancelled", "Plan"), ("cy@example.org", "cancelled", "Plan")]
     assert google.live() == {} and shown(world) == {}
-    # A restart, a full comparison and a kill in the middle are no edits.
+    # The same once more takes up the id that was deleted, and is a new invitation.
     google.mails.clear()
-    assert dav.put(path, meeting("n@x", "Other")).status == 201
+    assert dav.put(path, meeting("m@x", "Again")).status == 201
     at_rest(world)
+    assert sorted(who for who, _, _ in google.mails) == ["bo@example.org", "cy@example.org"] and set(google.live()) == {"Again"}
+    # A restart and a full comparison are no edits.
     google.mails.clear()
     world.kill()
     world.start()

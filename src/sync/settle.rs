@@ -6,7 +6,6 @@ use super::attempts::Kind;
 use super::{Engine, SyncError, job};
 use crate::account::{Account, AccountState, Source};
 use crate::calendar::Mirror;
-use crate::clock::Clock as _;
 use crate::id::{AccountId, CollectionId, SourceId, UserId};
 use crate::jobs::{Breaker, Hold, Priority};
 

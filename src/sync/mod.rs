@@ -20,6 +20,7 @@ mod invitation;
 mod item;
 mod job;
 mod loss;
+mod messages;
 mod pull;
 mod push;
 mod reconcile;
@@ -148,6 +149,7 @@ pub struct Engine {
     verdicts: verdict::Verdicts,
     attempts: attempts::Attempts,
     confirmed: confirmed::Confirmed,
+    messages: messages::Messages,
 }
 
 /// A source with its provider, and where its events are kept.
@@ -175,6 +177,7 @@ impl Engine {
             verdicts: verdict::Verdicts::default(),
             attempts: attempts::Attempts::default(),
             confirmed: confirmed::Confirmed::default(),
+            messages: messages::Messages::default(),
         }
     }
 

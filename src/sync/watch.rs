@@ -86,8 +86,6 @@ impl Record for Owner {
 
 const BY_ID: u8 = 0;
 const BY_ACCOUNT: u8 = 1;
-/// Messages within this while lead to one reading.
-const GATHER: Duration = Duration::from_secs(1);
 /// Asked for; the provider may say less.
 const LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// At the latest it is looked after the channels again then.
@@ -107,7 +105,8 @@ impl Engine {
         if !is_news {
             return Ok(Heard::Opened);
         }
-        let due = after(self.clock.now(), GATHER);
+        let subject = watch.source.as_ref().map_or(account.as_str(), SourceId::as_str);
+        let due = after(self.clock.now(), self.messages.pause(subject, self.clock.monotonic()));
         let wish = match &watch.source {
             Some(source) => {
                 let source = match self.accounts.source(source).await {

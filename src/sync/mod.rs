@@ -16,6 +16,7 @@ mod choice;
 mod confirmed;
 pub mod decide;
 mod guard;
+mod hint;
 mod invitation;
 mod item;
 mod job;
@@ -60,7 +61,7 @@ pub use status::{AccountStatus, Health, Status};
 pub use strategy::Strategy;
 pub use unmerge::UnmergeError;
 pub use verdict::Verdict;
-pub use watch::{Heard, Hooks};
+pub use watch::{Heard, Hooks, Said};
 
 use job::PullJob;
 use pull::PullError;
@@ -148,6 +149,7 @@ pub struct Engine {
     verdicts: verdict::Verdicts,
     attempts: attempts::Attempts,
     confirmed: confirmed::Confirmed,
+    hints: hint::Hints,
 }
 
 /// A source with its provider, and where its events are kept.
@@ -175,6 +177,7 @@ impl Engine {
             verdicts: verdict::Verdicts::default(),
             attempts: attempts::Attempts::default(),
             confirmed: confirmed::Confirmed::default(),
+            hints: hint::Hints::default(),
         }
     }
 

@@ -304,6 +304,33 @@ def test_a_series_with_exceptions_reaches_outlook_and_an_instance_is_edited(conn
     assert len(rows) == 5 and "moved again" in rows.values() and "2026-12-14T08:00" not in rows
 
 
+def test_fault_46_an_instance_that_outlook_can_not_move_so_far_is_refused_before_anything_is_written(connected, graph):
+    far = OVERRIDE.format(uid="far").replace("DTSTART;TZID=Europe/Berlin:20261222", "DTSTART;TZID=Europe/Berlin:20261229").replace("DTEND;TZID=Europe/Berlin:20261222", "DTEND;TZID=Europe/Berlin:20261229")
+    text = calendar(SERIES.format(uid="far", summary="series", extra=""), far, zones=BERLIN)
+    answer = connected.dav().put(connected.unified() + "far.ics", text)
+    assert answer.status == 403 and "Outlook" in answer.text, (answer.status, answer.body)
+    connected.sync()
+    assert graph.events() == {} and texts(connected) == {}
+    # The same for a series that is there: it stays as it was.
+    put(connected, "far", calendar(SERIES.format(uid="far", summary="series", extra=""), zones=BERLIN))
+    connected.sync()
+    answer = edit(connected, "far", lambda text: text.replace("END:VCALENDAR", far + "END:VCALENDAR"))
+    assert answer.status == 403, (answer.status, answer.body)
+    assert len(instances(sync(connected)["series"])) == 6
+    assert len(graph.instances(graph.events()["series"]["id"])) == 6
+    assert connected.json("conflict", "list", "ana") == []
+
+
+def test_fault_45_a_text_that_is_taken_away_is_written_as_an_empty_one(connected, graph):
+    put(connected, "t", event("t", "text", extra="DESCRIPTION:words\r\nLOCATION:Room 7\r\n"))
+    connected.sync()
+    assert edit(connected, "t", lambda text: re.sub(r"(DESCRIPTION|LOCATION):.*\r\n", "", text)).status == 204
+    connected.sync()
+    there = graph.events()["text"]
+    assert "words" not in there["body"]["content"] and there["location"]["displayName"] == ""
+    assert "words" not in sync(connected)["text"] and "Room 7" not in by_summary(connected)["text"]
+
+
 @pytest.mark.parametrize("rule", ["FREQ=MONTHLY;BYMONTHDAY=31", "FREQ=HOURLY", "FREQ=MONTHLY;BYMONTHDAY=-1", "FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO"])
 def test_fault_66_a_rule_that_outlook_would_bend_is_refused_with_the_reason(connected, graph, rule):
     text = calendar(SERIES.format(uid="r", summary="bent", extra="").replace("FREQ=WEEKLY;COUNT=6", rule).replace("20261207", "20261231"), zones=BERLIN)

@@ -130,6 +130,13 @@ def test_fault_75_a_dead_refresh_token_stops_the_account_and_keeps_the_data(conn
     assert "kept" in by_summary(connected)
 
 
+def test_fault_72_a_right_that_was_not_given_is_named_and_nothing_is_connected(gateway, graph):
+    graph.fault("scopes", 5, "https://graph.microsoft.com/User.Read")
+    done = add(gateway)
+    assert done.returncode == 1 and "see and change calendars" in done.stderr, done.stderr
+    assert gateway.json("account", "list", "ana") == []
+
+
 def test_fault_76_a_claims_challenge_needs_a_person(connected, graph):
     graph.fault("claims", 3)
     connected.run("sync", "ana", "--wait")
@@ -230,6 +237,26 @@ def test_fault_16_17_18_an_expired_link_starts_over_and_deletes_nothing(connecte
     assert kept
 
 
+def test_fault_20_a_calendar_under_another_id_is_the_same_calendar(connected, graph):
+    graph.create(subject="single")
+    series = graph.create(subject="series", recurrence=weekly(3))
+    put(connected, "mine", event("mine", "mine"))
+    connected.sync()
+    before = {uid: text.count("BEGIN:VEVENT") for uid, text in texts(connected).items()}
+    (source,) = [s["id"] for s in connected.json("source", "list", "ana") if s.get("account")]
+    graph.control("calendar-id")
+    graph.create(subject="after")
+    graph.requests()
+    wait_until(lambda: (connected.run("sync", "ana", "--wait"), "after" in by_summary(connected))[1], seconds=60, what="the calendar under its new id")
+    assert [s["id"] for s in connected.json("source", "list", "ana") if s.get("account")] == [source]
+    assert before.items() <= {uid: text.count("BEGIN:VEVENT") for uid, text in texts(connected).items()}.items()
+    assert [line for line in graph.requests() if not line.startswith("GET") and "$batch" not in line] == []
+    # It is written to as before.
+    assert edit(connected, "mine", lambda text: text.replace("SUMMARY:mine", "SUMMARY:still mine")).status == 204
+    connected.sync()
+    assert set(graph.events()) == {"single", "series", "still mine", "after"} and graph.event(series)
+
+
 def test_fault_83_87_a_login_page_and_an_empty_list_delete_nothing(connected, graph):
     graph.create(subject="kept")
     sync(connected)
@@ -252,6 +279,22 @@ def test_fault_77_78_throttling_is_obeyed_also_inside_a_batch(connected, graph):
     connected.run("sync", "ana", "--wait")
     found = sync(connected)
     assert len(found) == 30 and all("PRIORITY:1" in text for text in found.values())
+
+
+def test_fault_77_a_long_pause_is_kept_by_the_whole_mailbox_and_no_other_account_waits(started, tmp_path, graph, radicale):
+    gateway = connect_hooked(started, tmp_path, graph, webhooks__enabled="false", sync__poll_interval="1s")
+    gateway.connect(radicale)
+    graph.fault("throttle", 1, "600")
+    def pause():
+        account = next(one for one in gateway.json("status", "ana")["accounts"] if one["provider"] == "microsoft")
+        waits = moment(account["next_run"]) - datetime.datetime.now(datetime.timezone.utc)
+        return waits > datetime.timedelta(minutes=5) and account
+    account = wait_until(pause, what="the pause")
+    assert account["state"] in ("degraded", "down") and account["reason"]
+    graph.requests()
+    assert radicale.dav().put(radicale.calendar + "other.ics", event("other", "of the other account")).status == 201
+    wait_until(lambda: "of the other account" in by_summary(gateway), what="the other account")
+    assert graph.requests() == []
 
 
 # Writing

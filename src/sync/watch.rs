@@ -268,6 +268,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends the channels of one source: it stands for another calendar.
+    pub(super) async fn unwatch_source(
+        &self,
+        provider: &dyn Provider,
+        account: &AccountId,
+        source: &SourceId,
+    ) -> Result<(), PullError> {
+        for watch in self.watches(account).await?.iter().filter(|watch| watch.source.as_ref() == Some(source)) {
+            self.close(provider, watch).await?;
+        }
+        Ok(())
+    }
+
     /// When the first of an account's channels ends; never where nobody may call.
     pub(super) async fn webhook_expires(&self, account: &AccountId) -> Result<Option<Timestamp>, SyncError> {
         if self.config.hooks.is_none() {

@@ -12,7 +12,7 @@ use lineartime::webhook;
 use serde_json::{Value, json};
 
 use crate::caldav::Server;
-use crate::world::{Habits, Manners, Open, Service, Style, Trouble, Upstream, World, event};
+use crate::world::{Habits, Manners, Open, Service, Style, Trouble, Upstream, World, event, value_of};
 
 const MOMENT: Duration = Duration::from_secs(3);
 const HOUR: Duration = Duration::from_hours(1);
@@ -247,6 +247,51 @@ async fn channels_end_with_the_account_and_nothing_is_opened_where_nobody_may_ca
     assert!(!world.net.take_lines().iter().any(|line| line.starts_with("a watch") || line.starts_with("a renew")));
     assert_eq!(world.engine().status(None).await.unwrap().accounts[0].webhook_expires, None);
     drop(service);
+}
+
+/// 20: the service gives a calendar another id.
+#[tokio::test]
+async fn a_calendar_under_another_id_goes_on_if_what_is_in_it_says_that_it_is_the_same() {
+    for is_same in [true, false] {
+        let (world, service) = told_by(Style::Graph).await;
+        for n in 0..4 {
+            service.put(&n.to_string(), event(&format!("u{n}"), &format!("E{n}"), ""));
+        }
+        world.sync().await;
+        let (open, before) = (channel(&service), world.accounts().sources(&world.user).await.unwrap());
+        if !is_same {
+            for n in 0..4 {
+                service.delete(&n.to_string());
+                service.put(&format!("new-{n}"), event(&format!("n{n}"), &format!("N{n}"), ""));
+            }
+        }
+        service.rename("/home/other/");
+        world.sync().await;
+        let after = world.accounts().sources(&world.user).await.unwrap();
+        let shown = world.summaries(&world.unified()).await;
+        assert_eq!(service.take_writes(), Vec::<String>::new());
+        if is_same {
+            assert_eq!(shown, ["E0", "E1", "E2", "E3"]);
+            assert_eq!(after.len(), before.len());
+            let (old, new) = (before.last().unwrap(), after.last().unwrap());
+            assert_eq!((&old.id, new.remote.as_str(), new.missing), (&new.id, "/home/other/", false));
+            assert_ne!(channel(&service).channel.id, open.channel.id);
+            // And it is read and written as before.
+            service.put("4", event("u4", "E4", ""));
+            world.delete(&world.unified(), &name_of(&world, "E0").await).await.unwrap();
+            world.sync().await;
+            assert_eq!(world.summaries(&world.unified()).await, ["E1", "E2", "E3", "E4"]);
+            assert_eq!(service.take_writes(), ["delete 0"]);
+        } else {
+            assert_eq!(shown, ["E0", "E1", "E2", "E3", "N0", "N1", "N2", "N3"]);
+            assert_eq!(after.len(), before.len() + 1);
+        }
+    }
+}
+
+async fn name_of(world: &World, summary: &str) -> String {
+    let shown = world.shown(&world.unified()).await;
+    shown.into_iter().find(|(_, octets)| value_of(octets, "SUMMARY").as_deref() == Some(summary)).unwrap().0
 }
 
 #[tokio::test]

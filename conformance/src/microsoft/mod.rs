@@ -179,6 +179,13 @@ impl Simulator {
                 let id = self.with(|state| state.service.mailbox.add_calendar(&text("name"), can_edit));
                 return Reply::json(200, &json!({"id": id}));
             }
+            "calendar-id" => {
+                let renamed = self.with(|state| {
+                    state.service.subscriptions.end(None);
+                    state.service.mailbox.rename_calendar()
+                });
+                return Reply::json(200, &json!({"id": renamed.map(|(_, new)| new)}));
+            }
             "invite" => {
                 let event = body.get("event").cloned().unwrap_or_default();
                 let made = self.with(|state| {

@@ -78,6 +78,8 @@ struct State {
     /// Whom of which event's attendees was written to because of the gateway, by UID.
     mails: BTreeMap<String, u64>,
     channels: Channels,
+    /// The calendar's id since it was changed.
+    renamed: Option<RemoteId>,
 }
 
 /// The service, with one calendar.
@@ -133,6 +135,15 @@ impl Service {
     /// How often the attendees of each event were written to.
     pub fn mails(&self) -> BTreeMap<String, u64> {
         self.state().mails.clone()
+    }
+
+    /// The calendar gets another id.
+    pub fn rename(&self, id: &str) {
+        self.state().renamed = Some(RemoteId::new(id));
+    }
+
+    fn calendar(&self) -> RemoteId {
+        self.state().renamed.clone().unwrap_or_else(|| RemoteId::new("/home/work/"))
     }
 
     /// Whom it tells of changes.
@@ -356,7 +367,7 @@ impl Provider for Service {
     async fn calendars(&self) -> Result<Vec<RemoteCalendar>, Fault> {
         let trouble = self.arrives("calendars").await?;
         let calendar = RemoteCalendar {
-            id: RemoteId::new("/home/work/"),
+            id: self.calendar(),
             name: "work".to_owned(),
             color: None,
             read_only: false,
@@ -367,8 +378,11 @@ impl Provider for Service {
         Self::answered(trouble, Ok(vec![calendar]))
     }
 
-    async fn changes(&self, _calendar: &RemoteId, from: &Position) -> Result<Page, Fault> {
+    async fn changes(&self, calendar: &RemoteId, from: &Position) -> Result<Page, Fault> {
         let trouble = self.arrives("changes").await?;
+        if *calendar != self.calendar() {
+            return Err(Fault::CalendarGone);
+        }
         let (mut page, doubtful) = Self::answered(trouble, self.lists(from))?;
         for id in doubtful {
             if self.habits.style == Style::Google {

@@ -680,7 +680,7 @@ def test_fault_95_a_storm_is_answered_at_once_and_leads_to_few_readings(hooked, 
     assert slowest < 3_000
     seen(hooked, "in the storm")
     quiet(hooked)
-    # One after a second, then ever more rarely; the machine decides how long the storm was.
+    # One at once, then ever more rarely; the machine decides how long the storm was.
     assert 1 <= len(readings(graph)) <= 12
     assert heard(hooked)["news"] == 3_000
 

@@ -29,10 +29,11 @@ pub struct NewCalDav {
 }
 
 impl Accounts {
-    /// Connects a CalDAV account: finds its calendars, seals the password, makes a source of each calendar.
+    /// Connects a CalDAV account: finds its calendars, seals the password, makes a source of each calendar. One that waits for
+    /// a new sign-in takes the password instead: what is queued for it must not go by connecting it anew.
     pub async fn add_caldav(&self, user: &UserId, new: NewCalDav) -> Result<Account, AccountError> {
         let mine = self.list(user).await?;
-        let label = free_label(&mine, new.label.as_deref(), &new.address)?;
+        free_label(&signed_in(&mine), new.label.as_deref(), &new.address)?;
         let login = super::registry::login(&new.username, &new.password)?;
         let (provider, calendars) = CalDav::discover(&new.address, login, &self.means).await?;
         let kind = ProviderKind::CalDav {
@@ -41,10 +42,24 @@ impl Accounts {
             homes: provider.homes(),
         };
         if let Some(twin) = mine.iter().find(|other| same_login(&other.provider, &kind)) {
-            return Err(AccountError::AlreadyConnected(twin.label.clone()));
+            return self.take_password(twin, &new.password, Arc::new(provider)).await;
         }
-        let account = self.new_account(user, label, kind);
+        let account = self.new_account(user, free_label(&mine, new.label.as_deref(), &new.address)?, kind);
         self.store_and_attach(account, &new.password, &calendars, Arc::new(provider)).await
+    }
+
+    /// Gives an account that waits for a new sign-in the password with which its provider has answered. Any other is connected
+    /// already.
+    pub(super) async fn take_password(
+        &self,
+        account: &Account,
+        password: &Secret,
+        provider: Arc<dyn Provider>,
+    ) -> Result<Account, AccountError> {
+        if !waits_for_sign_in(account) {
+            return Err(AccountError::AlreadyConnected(account.label.clone()));
+        }
+        self.take_secret(&account.id, &self.rows.seal(account, password), provider).await
     }
 
     pub(super) fn new_account(&self, user: &UserId, label: String, provider: ProviderKind) -> Account {
@@ -237,6 +252,16 @@ impl Accounts {
             details: calendar.details.clone(),
         }
     }
+}
+
+/// Whether a person has to sign in to it again.
+pub(super) fn waits_for_sign_in(account: &Account) -> bool {
+    matches!(account.state, AccountState::NeedsSignIn { .. })
+}
+
+/// The accounts whose labels are taken whatever comes: who signs in again may name the account as it is named.
+pub(super) fn signed_in(mine: &[Account]) -> Vec<Account> {
+    mine.iter().filter(|account| !waits_for_sign_in(account)).cloned().collect()
 }
 
 /// The label wished for, which must be free, or one made of the address.

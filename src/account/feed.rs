@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::connect::{free_label, same_login};
+use super::connect::{free_label, same_login, signed_in, waits_for_sign_in};
 use super::registry::login;
 use super::{Account, AccountError, Accounts, Means, ProviderKind};
 use crate::id::UserId;
@@ -25,12 +25,14 @@ pub struct NewICloud {
 }
 
 impl Accounts {
-    /// Connects an iCloud account: finds the host that holds its calendars, seals the password.
+    /// Connects an iCloud account: finds the host that holds its calendars, seals the password. One that waits for a new
+    /// sign-in takes the password instead.
     pub async fn add_icloud(&self, user: &UserId, new: NewICloud) -> Result<Account, AccountError> {
         let mine = self.list(user).await?;
-        let label = free_label(&mine, new.label.as_deref(), &new.username)?;
+        free_label(&signed_in(&mine), new.label.as_deref(), &new.username)?;
         let known = ProviderKind::ICloud { username: new.username.clone(), homes: Vec::new() };
-        if let Some(twin) = mine.iter().find(|other| same_login(&other.provider, &known)) {
+        let twin = mine.iter().find(|other| same_login(&other.provider, &known));
+        if let Some(twin) = twin.filter(|twin| !waits_for_sign_in(twin)) {
             return Err(AccountError::AlreadyConnected(twin.label.clone()));
         }
         let service = self.icloud()?;
@@ -41,6 +43,10 @@ impl Accounts {
             DiscoverError::Unauthorized { .. } => AccountError::AppPassword,
             other => other.into(),
         })?;
+        if let Some(twin) = twin {
+            return self.take_password(twin, &new.password, Arc::new(provider)).await;
+        }
+        let label = free_label(&mine, new.label.as_deref(), &new.username)?;
         let kind = ProviderKind::ICloud { username: new.username, homes: provider.homes() };
         let account = self.new_account(user, label, kind);
         self.store_and_attach(account, &new.password, &calendars, Arc::new(provider)).await

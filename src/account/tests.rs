@@ -216,6 +216,17 @@ async fn states_change_and_a_new_password_must_work() {
 }
 
 #[tokio::test]
+async fn connecting_what_waits_for_a_sign_in_is_signing_in() {
+    let world = world(1);
+    let account = world.add().await.unwrap();
+    world.accounts.needs_sign_in(&account.id, "401").await.unwrap();
+    assert_eq!(world.add().await.unwrap(), account, "the same account under the same label, worked for again");
+    assert_eq!(world.sources().await.len(), 1);
+    assert_eq!(world.accounts.provider(&account.id).await.unwrap().calendars().await.unwrap().len(), 1);
+    assert!(matches!(world.add().await, Err(AccountError::AlreadyConnected(_))), "it waits no longer");
+}
+
+#[tokio::test]
 async fn a_removed_account_leaves_nothing() {
     let world = world(3);
     let id = world.add().await.unwrap().id;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use self::admin::{Answer, Content, Failure, NewFeed, Password, Request, SourceChange};
+use self::admin::{Answer, Choice, Content, Failure, NewFeed, Password, Request, SourceChange};
 use self::args::{
     Account, AppPassword, Args, Command, Conflict, Feed, Job, Keep, Key, Mirror, Privacy, Provider, Route, Source,
     Strategy, Trash, User,
@@ -178,12 +178,12 @@ fn answer(document: Value, text: String) -> Answer {
     Answer { document, text: Some(text), notes: Vec::new() }
 }
 
-fn chosen(strategy: Strategy, priority: Vec<String>) -> Option<crate::sync::Strategy> {
+fn chosen(strategy: Strategy, priority: Vec<String>) -> Choice {
     match strategy {
-        Strategy::LastWriteWins => Some(crate::sync::Strategy::LastWriteWins),
-        Strategy::ProviderPriority => Some(crate::sync::Strategy::ProviderPriority(priority)),
-        Strategy::Manual => Some(crate::sync::Strategy::Manual),
-        Strategy::Inherit => None,
+        Strategy::LastWriteWins => Choice::Take(crate::sync::Strategy::LastWriteWins),
+        Strategy::ProviderPriority => Choice::Take(crate::sync::Strategy::ProviderPriority(priority)),
+        Strategy::Manual => Choice::Take(crate::sync::Strategy::Manual),
+        Strategy::Inherit => Choice::Inherit,
     }
 }
 
@@ -232,7 +232,8 @@ fn request(command: Command) -> Result<Request, Failure> {
         Command::Feed(Feed::Revoke { user, id }) => Request::FeedRevoke { user, id },
         Command::History { user, uid, revision } => Request::History { user, uid, revision },
         Command::Conflict(Conflict::Strategy { user, account, strategy, priority }) => {
-            Request::ConflictStrategy { user, account, choice: strategy.map(|one| chosen(one, priority)) }
+            let choice = strategy.map_or(Choice::Tell, |strategy| chosen(strategy, priority));
+            Request::ConflictStrategy { user, account, choice }
         }
         Command::Trash(Trash::List { user }) => Request::TrashList { user },
         Command::Trash(Trash::Restore { user, uid }) => Request::TrashRestore { user, uid },

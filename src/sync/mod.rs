@@ -16,11 +16,11 @@ mod choice;
 mod confirmed;
 pub mod decide;
 mod guard;
-mod hint;
 mod invitation;
 mod item;
 mod job;
 mod loss;
+mod messages;
 mod pull;
 mod push;
 mod rebind;
@@ -150,7 +150,7 @@ pub struct Engine {
     verdicts: verdict::Verdicts,
     attempts: attempts::Attempts,
     confirmed: confirmed::Confirmed,
-    hints: hint::Hints,
+    messages: messages::Messages,
 }
 
 /// A source with its provider, and where its events are kept.
@@ -178,7 +178,7 @@ impl Engine {
             verdicts: verdict::Verdicts::default(),
             attempts: attempts::Attempts::default(),
             confirmed: confirmed::Confirmed::default(),
-            hints: hint::Hints::default(),
+            messages: messages::Messages::default(),
         }
     }
 

@@ -457,7 +457,7 @@ impl Engine {
         (known, proof, whole): (usize, Proof, bool),
         also: &mut Batch,
     ) -> Result<Vec<RemoteId>, PullError> {
-        let source = &target.source.id;
+        let (source, gone) = (&target.source.id, distinct(gone));
         let held = HELD.get(&*self.store, source).await?;
         let mut deleting = Vec::new();
         for remote in &gone {
@@ -555,6 +555,12 @@ impl Engine {
         let part = crate::entropy::number(&*self.entropy) % 1000;
         around.mul_f64(0.9 + 0.2 * f64::from(u32::try_from(part).unwrap_or_default()) / 1000.0)
     }
+}
+
+/// Each of them once: a server may say of an item that it is gone, and leave it out of a complete listing too.
+fn distinct(ids: Vec<RemoteId>) -> Vec<RemoteId> {
+    let mut seen = HashSet::new();
+    ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
 }
 
 /// What is to be done about one item.

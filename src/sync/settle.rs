@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::attempts::Kind;
-use super::{Engine, SyncError};
+use super::{Engine, SyncError, job};
 use crate::account::{Account, AccountState, Source};
 use crate::calendar::Mirror;
 use crate::id::{AccountId, CollectionId, SourceId, UserId};
@@ -68,6 +68,16 @@ impl Engine {
                 }
             }
             self.queue.nudge_lane(account.id.as_str()).await?;
+        }
+        Ok(())
+    }
+
+    /// Wishes that it be looked now which calendars the accounts of `user` have, or one of them. New ones are read at once.
+    pub async fn discover_now(&self, user: &UserId, account: Option<&AccountId>) -> Result<(), SyncError> {
+        for account in self.chosen(user, account).await? {
+            if account.state == AccountState::Active {
+                self.queue.enqueue(job::discover(&account.id, self.clock.now(), Priority::High)).await?;
+            }
         }
         Ok(())
     }

@@ -138,10 +138,10 @@ impl Engine {
     async fn read_soon(&self, watch: &Watch) -> Result<Heard, SyncError> {
         let Some(wish) = self.reading(watch, self.clock.now()).await? else { return Ok(Heard::Unknown) };
         let key = wish.key.clone();
-        let Some(pause) = self.hints.heard(&key, self.clock.monotonic()) else { return Ok(Heard::News) };
+        let Some(pause) = self.messages.pause(&key, self.clock.monotonic()) else { return Ok(Heard::News) };
         let wish = NewJob { due: after(self.clock.now(), pause), ..wish };
         if let Err(error) = self.queue.enqueue(wish).await {
-            self.hints.begun(&key);
+            self.messages.begun(&key);
             return Err(error.into());
         }
         Ok(Heard::News)

@@ -111,7 +111,7 @@ impl Engine {
     }
 
     async fn run_pull(&self, job: &PullJob) -> Outcome {
-        self.hints.begun(&job.key());
+        self.messages.begun(&job.key());
         self.attempts.begin(&job.source, Kind::Pull);
         let result = self.pull(job).await;
         // That nobody wants it read is no trouble.
@@ -156,7 +156,7 @@ impl Engine {
     }
 
     async fn run_discover(&self, account: &AccountId) -> Outcome {
-        self.hints.begun(&job::discover_key(account));
+        self.messages.begun(&job::discover_key(account));
         match self.discover(account).await {
             Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.discover_interval)) },
             Err(PullError::NotMirrored) => Outcome::Done,

@@ -41,16 +41,25 @@ const INVARIANTS: &[(&str, &str, &str)] = &[
 const SCENARIOS: &[(&str, &str)] = &[
     ("killed_mid_sync_does_not_delete_both_sides", "tests/it/sync.rs"),
     ("source_feed_temporarily_empty", "tests/it/sync.rs"),
+    ("test_ics_fetch_error_keeps_events", "conformance/suites/test_scenarios.py"),
+    ("test_410_swallowed_as_empty", "conformance/suites/test_scenarios.py"),
     ("full_list_has_no_tombstones", "tests/it/sync.rs"),
     ("deleted_in_a_modified_in_b", "tests/it/sync.rs"),
     ("etag_only_change_is_noop", "tests/it/sync.rs"),
     ("null_etag_on_upload", "tests/it/sync.rs"),
     ("two_hrefs_one_uid", "tests/it/sync.rs"),
     ("reconnect_does_not_duplicate_calendar", "tests/it/sync.rs"),
+    ("rotated_refresh_token_write_fails", "src/account/oauth/tests.rs"),
+    ("test_window_slides_no_mass_delete", "conformance/suites/test_scenarios.py"),
     ("delete_uses_listed_href", "tests/it/sync.rs"),
     ("timeout_is_not_bad_credentials", "tests/it/sync.rs"),
+    ("test_retry_does_not_remail_attendees", "conformance/suites/test_scenarios.py"),
+    ("test_recurrence_split_this_and_following", "conformance/suites/test_scenarios.py"),
     ("override_without_master", "tests/it/sync.rs"),
+    ("test_exdate_vs_deleted_override", "conformance/suites/test_scenarios.py"),
+    ("test_all_day_tz_shift_roundtrip", "conformance/suites/test_scenarios.py"),
     ("move_between_calendars_is_not_delete_plus_create_loss", "tests/it/sync.rs"),
+    ("test_webhook_flood_coalesced", "conformance/suites/test_scenarios.py"),
     ("two_devices_same_event_412", "tests/it/sync.rs"),
     ("rename_calendar_upstream", "tests/it/sync.rs"),
     ("account_removed_while_sync_running", "tests/it/sync.rs"),
@@ -59,16 +68,42 @@ const SCENARIOS: &[(&str, &str)] = &[
     ("kek_rotated_half_way", "tests/it/cli.rs"),
 ];
 
+/// Panics unless the file, of Rust or of the suites, has a test of this name that is run.
+fn assert_is_test(promise: &str, file: &str, test: &str) {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{promise}: {file}: {error}"));
+    if file.ends_with(".py") {
+        assert!(test.starts_with("test_"), "{promise}: `{test}` in {file} is no test");
+        assert!(text.contains(&format!("\ndef {test}(")), "{promise}: there is no test `{test}` in {file}");
+        return;
+    }
+    let at = text.find(&format!("fn {test}("));
+    let at = at.unwrap_or_else(|| panic!("{promise}: there is no test `{test}` in {file}"));
+    let before: String = text[..at].chars().rev().take(200).collect::<Vec<_>>().into_iter().rev().collect();
+    assert!(before.contains("test]"), "{promise}: `{test}` in {file} is no test");
+    assert!(!before.rsplit('}').next().unwrap().contains("#[ignore"), "{promise}: `{test}` is ignored");
+}
+
 #[test]
 fn every_promise_has_its_test() {
     let invariants = INVARIANTS.iter().map(|(promise, file, test)| (*promise, *file, *test));
     let scenarios = SCENARIOS.iter().map(|(test, file)| (*test, *file, *test));
     for (promise, file, test) in invariants.chain(scenarios) {
-        let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{promise}: {file}: {error}"));
-        let at = text.find(&format!("fn {test}("));
-        let at = at.unwrap_or_else(|| panic!("{promise}: there is no test `{test}` in {file}"));
-        let before: String = text[..at].chars().rev().take(200).collect::<Vec<_>>().into_iter().rev().collect();
-        assert!(before.contains("test]"), "{promise}: `{test}` in {file} is no test");
-        assert!(!before.rsplit('}').next().unwrap().contains("#[ignore"), "{promise}: `{test}` is ignored");
+        assert_is_test(promise, file, test);
     }
+}
+
+#[test]
+fn every_line_of_the_fault_catalogue_has_its_test() {
+    let text = fs::read_to_string("docs/fault-catalogue.md").unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let mut shown = 0;
+    for row in rows.filter(|row| !row.starts_with("| no. ") && !row.starts_with("| name ")) {
+        let tests: Vec<_> = row.split('`').filter_map(|part| part.split_once("::")).collect();
+        assert!(!tests.is_empty(), "nothing shows this line: {row}");
+        for (file, test) in tests {
+            assert_is_test(row, file, test);
+        }
+        shown += 1;
+    }
+    assert!(shown > 80, "the table is read: {shown}");
 }

@@ -305,7 +305,7 @@ class Google:
             content = json.dumps(answer).encode()
             if self.take("cut_body"):
                 content = content[: len(content) // 2]
-            if method == "POST" and self.take("lose_answer"):
+            if method == "POST" and self.take("lose_answer") or self.take(f"lose_answer_of_{method.lower()}"):
                 return 503, {}, b""
             return 200, {"content-type": "application/json; charset=UTF-8"}, content
         except Refused as why:

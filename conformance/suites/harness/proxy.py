@@ -84,6 +84,16 @@ def broken(exchange):
     exchange.answer(500, [("Content-Type", "text/plain")], b"Internal Server Error")
 
 
+def denied(exchange):
+    """The password is good no longer."""
+    exchange.answer(401, [("WWW-Authenticate", 'Basic realm="calendars"')], b"")
+
+
+def refused(exchange):
+    """The server understands, and will not, however often it is asked."""
+    exchange.answer(400, [("Content-Type", "text/plain")], b"Bad Request")
+
+
 def html(exchange):
     """A captive portal: success, and a page instead of an answer."""
     exchange.answer(200, [("Content-Type", "text/html")], b"<!DOCTYPE html><html><head><title>Welcome</title></head><body><p>Sign in to the network<br></body></html>")
@@ -93,6 +103,11 @@ FAULTS = {
     fault.__name__: Fault(fault.__name__, fault)
     for fault in (cut_before, cut_after, slow, truncated, truncated_unseen, corrupt, throttled, unavailable, broken, html)
 }
+
+# Not trouble that passes: these want a person.
+DENIED = Fault("denied", denied)
+REFUSED_READING = Fault("refused", refused, ("PROPFIND", "REPORT"))
+REFUSED_WRITING = Fault("refused", refused, ("PUT", "DELETE"))
 
 
 class Exchange:
@@ -212,10 +227,14 @@ class Proxy:
         self.server.shutdown()
         self.server.server_close()
 
+    def dav(self):
+        """By another way in."""
+        return self.upstream.dav()
+
     def hurt(self, *faults, share=1.0):
-        """From now on so great a share of the requests meets one of these faults."""
+        """From now on so great a share of the requests meets one of these faults, each by its name or made by hand."""
         with self.lock:
-            self.faults, self.share, self.struck = [FAULTS[name] for name in faults], share, {}
+            self.faults, self.share, self.struck = [FAULTS.get(fault, fault) for fault in faults], share, {}
 
     def heal(self):
         with self.lock:

@@ -34,6 +34,20 @@ pub(in crate::account) struct TokenKeeper {
 struct State {
     set: TokenSet,
     access: Option<Access>,
+    /// What the service gave last and the store has not taken yet. The service may have forgotten the old token by then, so
+    /// this is kept until it is stored, and is used no sooner.
+    unsaved: Option<(TokenSet, Access)>,
+}
+
+impl State {
+    fn new(set: TokenSet, access: Option<Access>) -> Self {
+        Self { set, access, unsaved: None }
+    }
+
+    /// The access token, if it is good for a while.
+    fn good(&self, now: Duration) -> Option<Secret> {
+        self.access.as_ref().filter(|access| now < access.good_until).map(|access| access.token.clone())
+    }
 }
 
 struct Access {
@@ -57,13 +71,13 @@ impl TokenKeeper {
         means: &Means,
     ) -> Self {
         let home = Some((rows.clone(), account.id.clone()));
-        Self { app, clock: means.clock.clone(), home, state: Mutex::new(State { set, access: None }) }
+        Self { app, clock: means.clock.clone(), home, state: Mutex::new(State::new(set, None)) }
     }
 
     /// Tokens of an account that is not stored yet, perhaps with the reply that they came in.
     pub(super) fn of_nobody(app: App, set: TokenSet, reply: Option<&BasicTokenResponse>, means: &Means) -> Self {
         let access = reply.map(|reply| access(reply, &*means.clock));
-        Self { app, clock: means.clock.clone(), home: None, state: Mutex::new(State { set, access }) }
+        Self { app, clock: means.clock.clone(), home: None, state: Mutex::new(State::new(set, access)) }
     }
 
     /// The tokens as they are now.
@@ -95,9 +109,19 @@ impl TokenKeeper {
         if !missing.is_empty() {
             return Err(Fault::Unauthorized(super::sign_in::not_allowed(self.app.service, &missing)));
         }
-        self.keep(&state.set, &set).await?;
-        state.set = set;
-        state.access = Some(access(&reply, &*self.clock));
+        state.unsaved = Some((set, access(&reply, &*self.clock)));
+        self.take_over(state).await
+    }
+
+    /// Stores what the service gave last, if that is still to be done, and takes it into use.
+    async fn take_over(&self, state: &mut State) -> Result<(), Fault> {
+        if let Some((new, _)) = &state.unsaved {
+            self.keep(&state.set, new).await?;
+        }
+        if let Some((set, access)) = state.unsaved.take() {
+            state.set = set;
+            state.access = Some(access);
+        }
         Ok(())
     }
 
@@ -125,10 +149,11 @@ fn access(reply: &BasicTokenResponse, clock: &dyn Clock) -> Access {
 impl Tokens for TokenKeeper {
     async fn access(&self) -> Result<Secret, Fault> {
         let mut state = self.state.lock().await;
-        let now = self.clock.monotonic();
-        if state.access.as_ref().is_none_or(|access| now >= access.good_until) {
-            self.refresh(&mut state).await?;
+        self.take_over(&mut state).await?;
+        if let Some(token) = state.good(self.clock.monotonic()) {
+            return Ok(token);
         }
+        self.refresh(&mut state).await?;
         let token = state.access.as_ref().map(|access| access.token.clone());
         token.ok_or_else(|| Fault::Unauthorized("there is no access token".to_owned()))
     }

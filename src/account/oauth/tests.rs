@@ -88,6 +88,21 @@ impl World {
         TokenSet::read(&self.rows.unseal(&row).unwrap()).unwrap()
     }
 
+    /// Takes the account's row away, so that it can't be written.
+    async fn lose_row(&self) -> AccountRow {
+        let row = self.rows.row(&self.account.id).await.unwrap();
+        let mut batch = Batch::new();
+        ACCOUNTS.delete(&mut batch, &AccountRow::key(&self.account));
+        self.rows.store.commit(batch).await.unwrap();
+        row
+    }
+
+    async fn put_row(&self, row: &AccountRow) {
+        let mut batch = Batch::new();
+        ACCOUNTS.put(&mut batch, &AccountRow::key(&self.account), row);
+        self.rows.store.commit(batch).await.unwrap();
+    }
+
     async fn begin(&self, browser: Option<&Secret>) -> Url {
         let new = NewSignIn {
             user: &self.user,
@@ -140,6 +155,42 @@ async fn one_refresh_for_all_and_the_rotated_token_is_stored_first() {
     keeper.refused(&Secret::new("at")).await;
     keeper.access().await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+/// Fault catalogue 73: the service forgets the old token at once, and the store does not take the new one. Nobody else has it
+/// then, so it is kept, and stored before it is used.
+#[tokio::test]
+async fn rotated_refresh_token_write_fails() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let transport = FakeTransport::serving(move |request| {
+        let body = String::from_utf8(request.body().to_vec()).unwrap();
+        let good = ["first", "second", "third", "fourth"];
+        let n = count.fetch_add(1, Ordering::SeqCst);
+        if !body.contains(&format!("refresh_token={}", good[n])) {
+            return answer(400, &[], r#"{"error":"invalid_grant"}"#);
+        }
+        let new = good[n + 1];
+        let reply = r#"{"access_token":"for-NEW","token_type":"Bearer","expires_in":3600,"refresh_token":"NEW"}"#;
+        answer(200, &[("content-type", "application/json")], &reply.replace("NEW", new))
+    });
+    let world = world(&transport).await;
+    let keeper = world.keeper(&transport).await;
+    let lost = world.lose_row().await;
+    assert!(matches!(keeper.access().await, Err(Fault::Unreachable(_))));
+    assert!(matches!(keeper.access().await, Err(Fault::Unreachable(_))), "what is not stored is not used");
+    world.put_row(&lost).await;
+    assert_eq!(keeper.access().await.unwrap(), Secret::new("for-second"));
+    assert_eq!(world.stored().await.secret(), Secret::new("second"));
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "a refresh that was stored late is no reason for another");
+    // The store is away for longer than the access token is good.
+    world.clock.advance(std::time::Duration::from_hours(2));
+    let lost = world.lose_row().await;
+    assert!(matches!(keeper.access().await, Err(Fault::Unreachable(_))));
+    world.clock.advance(std::time::Duration::from_hours(2));
+    world.put_row(&lost).await;
+    assert_eq!(keeper.access().await.unwrap(), Secret::new("for-fourth"));
+    assert_eq!((world.stored().await.secret(), asked.load(Ordering::SeqCst)), (Secret::new("fourth"), 3));
 }
 
 /// Fault catalogue 71 and 85.

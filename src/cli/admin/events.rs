@@ -61,9 +61,9 @@ fn word(kind: ConflictKind) -> &'static str {
 /// Who did what, the latest first.
 pub(super) async fn audit(gateway: &Gateway, user: &str, last: usize) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
-    let lines = gateway.calendars.audit(&user, last).await?;
+    let (lines, devices) = (gateway.calendars.audit(&user, last).await?, devices(gateway, &user).await?);
     Ok(Answer::list(lines.iter().map(|(number, line)| {
-        let (author, by) = named(&line.author);
+        let (author, by) = named(&line.author, &devices);
         let action = match line.deed {
             Deed::Created => "created",
             Deed::Edited => "edited",
@@ -87,11 +87,19 @@ pub(super) async fn audit(gateway: &Gateway, user: &str, last: usize) -> Result<
     })))
 }
 
+/// What a person calls their devices, by the id that stands in the record. One whose password was revoked has its id alone.
+async fn devices(gateway: &Gateway, user: &UserId) -> Result<BTreeMap<String, String>, Failure> {
+    let list = gateway.users.app_password_list(user).await?;
+    Ok(list.into_iter().map(|one| (one.id.to_string(), one.label)).collect())
+}
+
 /// The kind of an author, and which one.
-fn named(author: &Author) -> (&'static str, String) {
+fn named(author: &Author, devices: &BTreeMap<String, String>) -> (&'static str, String) {
     match author {
         Author::Client { user, device: None } => ("client", user.to_string()),
-        Author::Client { user, device: Some(device) } => ("client", format!("{user} ({device})")),
+        Author::Client { user, device: Some(device) } => {
+            ("client", format!("{user} ({})", devices.get(device).unwrap_or(device)))
+        }
         Author::Provider(source) => ("provider", source.to_string()),
         Author::Person(user) => ("person", user.to_string()),
         Author::Import => ("import", String::new()),
@@ -116,8 +124,9 @@ pub(super) async fn history(gateway: &Gateway, user: &str, uid: &str) -> Result<
             held.entry((event, one.revision)).or_default().push(told);
         }
     }
+    let devices = devices(gateway, &user).await?;
     Ok(Answer::list(revisions.iter().map(|one| {
-        let mut document = revision(uid, one);
+        let mut document = revision(uid, one, &devices);
         // What a source could not take of this version, so that it is here alone.
         let here_alone = held.remove(&(one.event, one.revision)).unwrap_or_default();
         if let Value::Object(members) = &mut document {
@@ -138,7 +147,7 @@ pub(super) async fn version(gateway: &Gateway, user: &str, uid: &str, number: u6
         return failed(format!("revision {number} of {uid} is no longer kept"));
     };
     let text = String::from_utf8_lossy(&octets).into_owned();
-    let mut document = revision(uid, &found);
+    let mut document = revision(uid, &found, &devices(gateway, &user).await?);
     if let Some(fields) = document.as_object_mut() {
         fields.insert("calendar".to_owned(), Value::String(text.clone()));
     }
@@ -312,8 +321,8 @@ pub(super) async fn collection(gateway: &Gateway, user: &UserId, name: &str) -> 
     }
 }
 
-fn revision(uid: &str, one: &RevisionInfo) -> Value {
-    let (author, by) = named(&one.author);
+fn revision(uid: &str, one: &RevisionInfo, devices: &BTreeMap<String, String>) -> Value {
+    let (author, by) = named(&one.author, devices);
     json!({
         "id": format!("{}-{}", one.event, one.revision), "uid": uid, "revision": one.revision, "created": one.at,
         "author": author, "by": by, "etag": one.etag, "length": one.length, "current": one.served,

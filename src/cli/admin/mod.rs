@@ -157,8 +157,7 @@ pub(crate) enum Request {
     ConflictStrategy {
         user: String,
         account: Option<String>,
-        #[expect(clippy::option_option, reason = "not given, given as none, and given are three things")]
-        choice: Option<Option<crate::sync::Strategy>>,
+        choice: Choice,
     },
     TrashList {
         user: String,
@@ -233,6 +232,17 @@ pub(crate) struct SourceChange {
     pub(crate) color: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) privacy: Option<crate::calendar::Privacy>,
+}
+
+/// What becomes of the choice of a strategy.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Choice {
+    /// Nothing: it is only told.
+    Tell,
+    /// It is taken back.
+    Inherit,
+    /// It is this one.
+    Take(crate::sync::Strategy),
 }
 
 /// A feed to be made.

@@ -3,30 +3,34 @@
 use serde_json::{Value, json};
 
 use super::accounts::own;
-use super::{Answer, Failure, existing, failed};
+use super::{Answer, Choice, Failure, existing, failed};
 use crate::app::Gateway;
 use crate::calendar::{Author, Criterion, Route};
 use crate::id::SourceId;
 use crate::sync::Strategy;
 
-/// Says whose change stands, or chooses: `Some(None)` takes a choice back.
-#[expect(clippy::option_option, reason = "not given, given as none, and given are three things")]
+/// Says whose change stands, or chooses.
 pub(super) async fn strategy(
     gateway: &Gateway,
     user: &str,
     account: Option<&str>,
-    choice: Option<Option<Strategy>>,
+    choice: Choice,
 ) -> Result<Answer, Failure> {
     let user = existing(gateway, user).await?;
     let account = match account {
         Some(id) => Some(own(gateway, &user, id).await?.id),
         None => None,
     };
-    if let Some(choice) = choice {
-        if choice == Some(Strategy::ProviderPriority(Vec::new())) {
+    let chosen = match choice {
+        Choice::Tell => None,
+        Choice::Inherit => Some(None),
+        Choice::Take(Strategy::ProviderPriority(labels)) if labels.is_empty() => {
             return failed("provider-priority needs account labels: --priority LABEL, the strongest first");
         }
-        gateway.sync.choose_strategy(&user, account.as_ref(), choice).await?;
+        Choice::Take(strategy) => Some(Some(strategy)),
+    };
+    if let Some(chosen) = chosen {
+        gateway.sync.choose_strategy(&user, account.as_ref(), chosen).await?;
     }
     let (strategy, by) = gateway.sync.strategy(&user, account.as_ref()).await?;
     let (word, priority): (_, &[String]) = match &strategy {

@@ -96,12 +96,20 @@ pub(super) async fn sync(
         Some(id) => Some(own(gateway, &user, id).await?.id),
         None => None,
     };
+    if extent.full {
+        gateway.sync.discover_now(&user, account.as_ref()).await?;
+    }
     if !extent.wait {
         gateway.sync.sync_now(&user, account.as_ref(), extent.full).await?;
         return Ok(Answer::saying(json!({ "user": user, "queued": true }), "a sync is queued"));
     }
     let tell = |told: &sync::Progress| progress(shown(told));
-    let settled = gateway.sync.settle(&user, account.as_ref(), extent.full, tell).await?;
+    let known = gateway.accounts.sources(&user).await?.len();
+    let mut settled = gateway.sync.settle(&user, account.as_ref(), extent.full, &tell).await?;
+    // Calendars that were found on the way are waited for, too.
+    if extent.full && gateway.accounts.sources(&user).await?.len() != known {
+        settled = gateway.sync.settle(&user, account.as_ref(), false, &tell).await?;
+    }
     if let Some(first) = settled.troubles.first() {
         let more = settled.troubles.len() - 1;
         let more = if more > 0 { format!(" (and {more} more; see `lineartime status {user}`)") } else { String::new() };

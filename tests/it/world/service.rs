@@ -19,10 +19,11 @@ use lineartime::clock::{Clock, ManualClock};
 use lineartime::entropy::{SeededEntropy, number};
 use lineartime::ical::ComponentKind;
 use lineartime::provider::{
-    CalendarDetails, Change, Cursor, Fault, IdempotencyKey, Item, Notify, Page, PageToken, Position, Provider,
-    RemoteCalendar, RemoteId, RemoteTag, Removal, Stored, Then, Version, Written,
+    CalendarDetails, Change, Channel, Cursor, Fault, Hook, IdempotencyKey, Item, Notify, Page, PageToken, Position,
+    Provider, RemoteCalendar, RemoteId, RemoteTag, Removal, Stored, Then, Version, Written,
 };
 
+use super::channels::{Channels, Open};
 use super::network::{Network, Trouble};
 use super::upstream::uid_of;
 
@@ -76,6 +77,9 @@ struct State {
     writes: Vec<String>,
     /// Whom of which event's attendees was written to because of the gateway, by UID.
     mails: BTreeMap<String, u64>,
+    channels: Channels,
+    /// The calendar's id since it was changed.
+    renamed: Option<RemoteId>,
 }
 
 /// The service, with one calendar.
@@ -131,6 +135,31 @@ impl Service {
     /// How often the attendees of each event were written to.
     pub fn mails(&self) -> BTreeMap<String, u64> {
         self.state().mails.clone()
+    }
+
+    /// The calendar gets another id.
+    pub fn rename(&self, id: &str) {
+        self.state().renamed = Some(RemoteId::new(id));
+    }
+
+    fn calendar(&self) -> RemoteId {
+        self.state().renamed.clone().unwrap_or_else(|| RemoteId::new("/home/work/"))
+    }
+
+    /// Whom it tells of changes.
+    pub fn channels(&self) -> Vec<Open> {
+        self.state().channels.all(self.clock.now())
+    }
+
+    /// A channel ends without a word.
+    pub fn end(&self, channel: &str) {
+        self.state().channels.end(channel);
+    }
+
+    /// Graph gives its subscriptions names of its own, and has none for the list of calendars.
+    fn opens(&self, calendar: Option<&RemoteId>, hook: &Hook) -> Option<Channel> {
+        let is_graph = self.habits.style == Style::Graph;
+        (calendar.is_some() || !is_graph).then(|| self.state().channels.make(hook, is_graph))
     }
 
     /// Something was done; the attendees may hear of it. What was done before is not done again.
@@ -345,7 +374,7 @@ impl Provider for Service {
     async fn calendars(&self) -> Result<Vec<RemoteCalendar>, Fault> {
         let trouble = self.arrives("calendars").await?;
         let calendar = RemoteCalendar {
-            id: RemoteId::new("/home/work/"),
+            id: self.calendar(),
             name: "work".to_owned(),
             color: None,
             read_only: false,
@@ -356,8 +385,11 @@ impl Provider for Service {
         Self::answered(trouble, Ok(vec![calendar]))
     }
 
-    async fn changes(&self, _calendar: &RemoteId, from: &Position) -> Result<Page, Fault> {
+    async fn changes(&self, calendar: &RemoteId, from: &Position) -> Result<Page, Fault> {
         let trouble = self.arrives("changes").await?;
+        if *calendar != self.calendar() {
+            return Err(Fault::CalendarGone);
+        }
         let (mut page, doubtful) = Self::answered(trouble, self.lists(from))?;
         for id in doubtful {
             if self.habits.style == Style::Google {
@@ -405,6 +437,35 @@ impl Provider for Service {
             drop(self.deletes(version, removal));
         }
         Self::answered(trouble, self.deletes(version, removal))
+    }
+
+    fn can_watch(&self) -> bool {
+        true
+    }
+
+    async fn watch(&self, calendar: Option<&RemoteId>, hook: &Hook) -> Result<Option<Channel>, Fault> {
+        let trouble = self.arrives("watch").await?;
+        Self::answered(trouble, Ok(self.opens(calendar, hook)))
+    }
+
+    async fn renew(
+        &self,
+        calendar: Option<&RemoteId>,
+        hook: &Hook,
+        channel: &Channel,
+    ) -> Result<Option<Channel>, Fault> {
+        let trouble = self.arrives("renew").await?;
+        let prolonged = match self.habits.style {
+            Style::Google => None,
+            Style::Graph => self.state().channels.prolong(&channel.id, hook, self.clock.now()),
+        };
+        Self::answered(trouble, Ok(prolonged.or_else(|| self.opens(calendar, hook))))
+    }
+
+    async fn unwatch(&self, channel: &Channel) -> Result<(), Fault> {
+        let trouble = self.arrives("unwatch").await?;
+        self.end(&channel.id);
+        Self::answered(trouble, Ok(()))
     }
 }
 

@@ -1,5 +1,6 @@
 """Microsoft 365 from outside: the release build in front of the simulator of Graph. Numbers are those of the fault catalogue."""
 
+import datetime
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import requests
 from harness.events import BERLIN, calendar, event, instances
 from harness.gateway import Gateway
 from harness.microsoft import Graph, at, weekly
+from harness.process import wait_until
 from harness.tools import npm
 
 
@@ -128,6 +130,13 @@ def test_fault_75_a_dead_refresh_token_stops_the_account_and_keeps_the_data(conn
     assert "kept" in by_summary(connected)
 
 
+def test_fault_72_a_right_that_was_not_given_is_named_and_nothing_is_connected(gateway, graph):
+    graph.fault("scopes", 5, "https://graph.microsoft.com/User.Read")
+    done = add(gateway)
+    assert done.returncode == 1 and "see and change calendars" in done.stderr, done.stderr
+    assert gateway.json("account", "list", "ana") == []
+
+
 def test_fault_76_a_claims_challenge_needs_a_person(connected, graph):
     graph.fault("claims", 3)
     connected.run("sync", "ana", "--wait")
@@ -228,6 +237,26 @@ def test_fault_16_17_18_an_expired_link_starts_over_and_deletes_nothing(connecte
     assert kept
 
 
+def test_fault_20_a_calendar_under_another_id_is_the_same_calendar(connected, graph):
+    graph.create(subject="single")
+    series = graph.create(subject="series", recurrence=weekly(3))
+    put(connected, "mine", event("mine", "mine"))
+    connected.sync()
+    before = {uid: text.count("BEGIN:VEVENT") for uid, text in texts(connected).items()}
+    (source,) = [s["id"] for s in connected.json("source", "list", "ana") if s.get("account")]
+    graph.control("calendar-id")
+    graph.create(subject="after")
+    graph.requests()
+    wait_until(lambda: (connected.run("sync", "ana", "--wait"), "after" in by_summary(connected))[1], seconds=60, what="the calendar under its new id")
+    assert [s["id"] for s in connected.json("source", "list", "ana") if s.get("account")] == [source]
+    assert before.items() <= {uid: text.count("BEGIN:VEVENT") for uid, text in texts(connected).items()}.items()
+    assert [line for line in graph.requests() if not line.startswith("GET") and "$batch" not in line] == []
+    # It is written to as before.
+    assert edit(connected, "mine", lambda text: text.replace("SUMMARY:mine", "SUMMARY:still mine")).status == 204
+    connected.sync()
+    assert set(graph.events()) == {"single", "series", "still mine", "after"} and graph.event(series)
+
+
 def test_fault_83_87_a_login_page_and_an_empty_list_delete_nothing(connected, graph):
     graph.create(subject="kept")
     sync(connected)
@@ -250,6 +279,22 @@ def test_fault_77_78_throttling_is_obeyed_also_inside_a_batch(connected, graph):
     connected.run("sync", "ana", "--wait")
     found = sync(connected)
     assert len(found) == 30 and all("PRIORITY:1" in text for text in found.values())
+
+
+def test_fault_77_a_long_pause_is_kept_by_the_whole_mailbox_and_no_other_account_waits(started, tmp_path, graph, radicale):
+    gateway = connect_hooked(started, tmp_path, graph, webhooks__enabled="false", sync__poll_interval="1s")
+    gateway.connect(radicale)
+    graph.fault("throttle", 1, "600")
+    def pause():
+        account = next(one for one in gateway.json("status", "ana")["accounts"] if one["provider"] == "microsoft")
+        waits = moment(account["next_run"]) - datetime.datetime.now(datetime.timezone.utc)
+        return waits > datetime.timedelta(minutes=5) and account
+    account = wait_until(pause, what="the pause")
+    assert account["state"] in ("degraded", "down") and account["reason"]
+    graph.requests()
+    assert radicale.dav().put(radicale.calendar + "other.ics", event("other", "of the other account")).status == 201
+    wait_until(lambda: "of the other account" in by_summary(gateway), what="the other account")
+    assert graph.requests() == []
 
 
 # Writing
@@ -300,6 +345,33 @@ def test_a_series_with_exceptions_reaches_outlook_and_an_instance_is_edited(conn
     connected.sync()
     rows = {row["start"]["dateTime"][:16]: row["subject"] for row in graph.instances(id)}
     assert len(rows) == 5 and "moved again" in rows.values() and "2026-12-14T08:00" not in rows
+
+
+def test_fault_46_an_instance_that_outlook_can_not_move_so_far_is_refused_before_anything_is_written(connected, graph):
+    far = OVERRIDE.format(uid="far").replace("DTSTART;TZID=Europe/Berlin:20261222", "DTSTART;TZID=Europe/Berlin:20261229").replace("DTEND;TZID=Europe/Berlin:20261222", "DTEND;TZID=Europe/Berlin:20261229")
+    text = calendar(SERIES.format(uid="far", summary="series", extra=""), far, zones=BERLIN)
+    answer = connected.dav().put(connected.unified() + "far.ics", text)
+    assert answer.status == 403 and "Outlook" in answer.text, (answer.status, answer.body)
+    connected.sync()
+    assert graph.events() == {} and texts(connected) == {}
+    # The same for a series that is there: it stays as it was.
+    put(connected, "far", calendar(SERIES.format(uid="far", summary="series", extra=""), zones=BERLIN))
+    connected.sync()
+    answer = edit(connected, "far", lambda text: text.replace("END:VCALENDAR", far + "END:VCALENDAR"))
+    assert answer.status == 403, (answer.status, answer.body)
+    assert len(instances(sync(connected)["series"])) == 6
+    assert len(graph.instances(graph.events()["series"]["id"])) == 6
+    assert connected.json("conflict", "list", "ana") == []
+
+
+def test_fault_45_a_text_that_is_taken_away_is_written_as_an_empty_one(connected, graph):
+    put(connected, "t", event("t", "text", extra="DESCRIPTION:words\r\nLOCATION:Room 7\r\n"))
+    connected.sync()
+    assert edit(connected, "t", lambda text: re.sub(r"(DESCRIPTION|LOCATION):.*\r\n", "", text)).status == 204
+    connected.sync()
+    there = graph.events()["text"]
+    assert "words" not in there["body"]["content"] and there["location"]["displayName"] == ""
+    assert "words" not in sync(connected)["text"] and "Room 7" not in by_summary(connected)["text"]
 
 
 @pytest.mark.parametrize("rule", ["FREQ=MONTHLY;BYMONTHDAY=31", "FREQ=HOURLY", "FREQ=MONTHLY;BYMONTHDAY=-1", "FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO"])
@@ -450,6 +522,315 @@ def test_a_first_import_costs_pages_and_batches_and_a_quiet_source_one_request(g
     graph.requests()
     gateway.sync()
     assert len(graph.requests()) == 1
+
+
+# Notifications
+
+HOOK = "/api/webhooks/microsoft"
+
+
+def moment(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def is_quiet(gateway):
+    """Whether no job runs or is about to."""
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5)
+    return all(job["state"] == "ready" and moment(job["due"]) > soon for job in gateway.json("job", "list"))
+
+
+def quiet(gateway):
+    wait_until(lambda: is_quiet(gateway), seconds=30, what="a quiet queue")
+
+
+def connect_hooked(started, tmp_path, graph, **settings):
+    settings = {"webhooks__enabled": "true", "sync__poll_interval": "1h", "sync__backoff_base": "1s"} | settings
+    running = started(Gateway(tmp_path, **graph.settings(), **settings))
+    running.add_user()
+    done = add(running)
+    assert done.returncode == 0, done.stderr
+    running.sync()
+    return running
+
+
+@pytest.fixture
+def hooked(started, tmp_path, graph):
+    """A gateway that Graph reaches, with the account, at rest; it polls once an hour."""
+    running = connect_hooked(started, tmp_path, graph)
+    wait_until(lambda: graph.subscriptions(), what="the subscription")
+    quiet(running)
+    graph.requests()
+    return running
+
+
+def post(gateway, body, query="", kind="application/json"):
+    """Status, headers and body of a POST to the address of the notifications."""
+    answer = requests.post(gateway.url + HOOK + query, data=body, headers={"Content-Type": kind}, timeout=20)
+    return answer.status_code, answer.headers, answer.content.decode(errors="replace")
+
+
+def heard(gateway):
+    """What has been counted of notifications, by what came of them."""
+    text = requests.get(gateway.url + "/metrics", timeout=20).text
+    found = re.findall(r'^lineartime_notifications_total\{heard="(\w+)"\} (\d+)', text, re.MULTILINE)
+    return {word: int(count) for word, count in found}
+
+
+def status(gateway):
+    return gateway.json("status", "ana")["accounts"][0]
+
+
+def seen(gateway, *summaries):
+    wait_until(lambda: set(by_summary(gateway)) == set(summaries), what=f"{summaries} by notification")
+
+
+def readings(graph):
+    return [line for line in graph.requests() if "delta" in line]
+
+
+def test_fault_94_a_subscription_is_made_with_its_handshakes_and_its_end_is_told(hooked, graph):
+    (made,) = graph.subscriptions()
+    assert made["resource"] == f"me/calendars/{urllib.parse.quote(graph.calendar(), safe='')}/events"
+    assert set(made["changeType"].split(",")) == {"created", "updated", "deleted"}
+    assert made["notificationUrl"] == made["lifecycleNotificationUrl"] == hooked.url + HOOK
+    assert len(made["clientState"]) >= 32 and graph.state()["handshakes"] == 2
+    days = (moment(made["expirationDateTime"]) - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 86_400
+    assert 6 < days <= 7
+    assert abs((moment(status(hooked)["webhook_expires"]) - moment(made["expirationDateTime"])).total_seconds()) < 1
+    # What proves the sender is in no log and no message.
+    assert made["clientState"] not in hooked.output() + json.dumps(hooked.json("job", "list")) + json.dumps(status(hooked))
+
+
+def test_fault_99_every_calendar_has_a_subscription_of_its_own(started, tmp_path, graph):
+    team = graph.control("calendar", name="Team")["id"]
+    gateway = connect_hooked(started, tmp_path, graph)
+    wait_until(lambda: len({one["resource"] for one in graph.subscriptions()}) == 2, what="the subscriptions")
+    quiet(gateway)
+    graph.create(team, subject="of the team")
+    seen(gateway, "of the team")
+    assert len({one["clientState"] for one in graph.subscriptions()}) == 2
+
+
+def test_changes_come_by_notification(hooked, graph):
+    id = graph.create(subject="new")
+    seen(hooked, "new")
+    graph.patch(id, subject="renamed")
+    seen(hooked, "renamed")
+    graph.delete(id)
+    seen(hooked)
+    statuses = graph.state()["answers"]["statuses"]
+    assert set(statuses) == {"202"}, statuses
+
+
+@pytest.mark.parametrize("token", [
+    "Validation: Testing client application reachability for subscription Request-Id: 1f9a", "a+b&c=d/e", "<script>alert(1)</script>", "é" * 100,
+])
+def test_a_handshake_gets_its_token_back_as_plain_text(gateway, token):
+    status_, headers, body = post(gateway, "", "?validationToken=" + urllib.parse.quote_plus(token), "text/plain")
+    assert (status_, body) == (200, token)
+    assert headers["Content-Type"] == "text/plain" and headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_only_a_handshake_is_echoed(gateway):
+    path = gateway.url + HOOK
+    assert requests.get(path + "?validationToken=x", timeout=20).status_code == 405
+    for query in ("?validationToken=", "?validationToken=" + "x" * 2_000, "?validationToken=a%0d%0ab"):
+        code, _, body = post(gateway, "", query)
+        assert code == 400 and "xx" not in body, query
+    for query in ("?token=echo-me", "?ValidationToken=echo-me"):
+        code, _, body = post(gateway, "", query)
+        assert code == 400 and "echo-me" not in body, query
+
+
+@pytest.mark.parametrize(("body", "code"), [
+    ("", 400), ("{", 400), ("[]", 400), ("null", 400), ("{}", 400), ('{"value": 7}', 400), ('{"value": [7]}', 400), ("\x00\xff", 400),
+    ("[" * 100_000, 400), ('{"value": []}', 202), ('{"value": [{}]}', 202), ('{"value": [{"subscriptionId": 7, "clientState": []}]}', 202),
+    ('{"value": [{"subscriptionId": "' + "x" * 100_000 + '"}]}', 202), ('{"value": [], "x": "' + "x" * 300_000 + '"}', 413),
+])
+def test_what_is_no_notification_is_refused_and_nothing_is_done(gateway, body, code):
+    assert post(gateway, body)[0] == code
+    assert gateway.json("job", "list") == []
+
+
+def test_fault_93_a_forged_notification_does_nothing_and_is_answered_like_any_other(hooked, graph):
+    for what in ("state", "subscription"):
+        assert graph.forge(what)[0] == {202: 1}
+    assert heard(hooked).get("unknown") == 2 and "news" not in heard(hooked)
+    # Nothing is to be read, now or soon.
+    assert is_quiet(hooked) and readings(graph) == []
+    # The right one among wrong ones counts, and alone.
+    graph.fault("lose-notifications")
+    graph.create(subject="told beside lies")
+    assert graph.forge("mixed")[0] == {202: 1}
+    seen(hooked, "told beside lies")
+    assert heard(hooked) == {"unknown": 4, "news": 1}
+
+
+def test_fault_90_a_lost_notification_costs_the_time_until_the_next_look(hooked, graph):
+    graph.fault("lose-notifications")
+    graph.create(subject="quiet")
+    assert "quiet" in sync(hooked)
+
+
+def test_fault_95_a_storm_is_answered_at_once_and_leads_to_few_readings(hooked, graph):
+    graph.fault("lose-notifications")
+    graph.create(subject="in the storm")
+    statuses, slowest = graph.notify("updated", count=3_000)
+    assert statuses == {202: 3_000}, statuses
+    assert slowest < 3_000
+    seen(hooked, "in the storm")
+    quiet(hooked)
+    # One at once, then ever more rarely; the machine decides how long the storm was.
+    assert 1 <= len(readings(graph)) <= 12
+    assert heard(hooked)["news"] == 3_000
+
+
+def test_a_gateway_that_was_away_for_a_moment_hears_of_it_again(hooked, graph):
+    hooked.kill()
+    graph.create(subject="meanwhile")
+    hooked.start()
+    wait_until(lambda: "202" in graph.state()["answers"]["statuses"], what="the notification, sent again")
+    seen(hooked, "meanwhile")
+    assert len(graph.subscriptions()) == 1
+
+
+def test_subscriptions_are_made_longer_by_patch_before_they_end(started, tmp_path, graph):
+    graph.fault("subscription-seconds", 1_000, "12")
+    gateway = connect_hooked(started, tmp_path, graph)
+    (first,) = wait_until(graph.subscriptions, what="the subscription")
+    later = wait_until(lambda: [one for one in graph.subscriptions() if one["expirationDateTime"] > first["expirationDateTime"]], seconds=30, what="the renewal")
+    # The same one, and its old state is still believed.
+    assert [(one["id"], one["clientState"]) for one in later] == [(first["id"], first["clientState"])]
+    assert len(graph.subscriptions()) == 1
+    graph.create(subject="after the renewal")
+    seen(gateway, "after the renewal")
+    # One that can't be renewed now goes on until its end.
+    graph.requests()
+    graph.fault("renewal-unavailable", 1)
+    wait_until(lambda: not is_waiting(graph, "renewal-unavailable"), seconds=30, what="the failed renewal")
+    quiet(gateway)
+    assert [line for line in graph.requests() if line.startswith("DELETE")] == []
+
+
+def is_waiting(graph, fault):
+    """Whether a fault that was switched on has not happened yet."""
+    return graph.state()["faults"].get(fault, 0) > 0
+
+
+def test_fault_97_a_renewal_that_finds_nothing_leads_to_a_new_one_and_a_reading(started, tmp_path, graph):
+    graph.fault("subscription-seconds", 1_000, "12")
+    gateway = connect_hooked(started, tmp_path, graph)
+    (first,) = wait_until(graph.subscriptions, what="the subscription")
+    graph.fault("renewal-fails")
+    graph.fault("lose-notifications")
+    graph.create(subject="between two")
+    wait_until(lambda: graph.subscriptions() and first["id"] not in [one["id"] for one in graph.subscriptions()], seconds=30, what="another subscription")
+    # Nobody told of it: it was read because there was a gap.
+    seen(gateway, "between two")
+
+
+def test_fault_92_a_subscription_that_ended_while_the_gateway_was_down_is_made_anew(started, tmp_path, graph):
+    graph.fault("subscription-seconds", 1, "5")
+    gateway = connect_hooked(started, tmp_path, graph)
+    (first,) = wait_until(graph.subscriptions, what="the subscription")
+    gateway.kill()
+    graph.create(subject="while down")
+    wait_until(lambda: not graph.subscriptions(), what="the end of the subscription")
+    gateway.start()
+    seen(gateway, "while down")
+    (second,) = wait_until(graph.subscriptions, what="another subscription")
+    assert second["id"] != first["id"]
+    graph.create(subject="after")
+    seen(gateway, "while down", "after")
+
+
+def test_lifecycle_reauthorization_is_answered_by_a_renewal(hooked, graph):
+    (first,) = graph.subscriptions()
+    assert graph.notify("reauthorizationRequired")[0] == {202: 1}
+    asked = []
+    def renewed():
+        asked.extend(graph.requests())
+        return [line for line in asked if line.startswith(("PATCH", "POST")) and first["id"] in line]
+    wait_until(renewed, what="the renewal")
+    # Until then Graph is silent; now it speaks again.
+    graph.create(subject="heard again")
+    seen(hooked, "heard again")
+    assert [one["id"] for one in graph.subscriptions()] == [first["id"]]
+
+
+def test_fault_96_a_removed_subscription_is_made_anew_and_the_calendar_read(hooked, graph):
+    (first,) = graph.subscriptions()
+    graph.fault("lose-notifications")
+    graph.create(subject="missed meanwhile")
+    assert graph.notify("subscriptionRemoved")[0] == {202: 1}
+    seen(hooked, "missed meanwhile")
+    (second,) = wait_until(graph.subscriptions, what="another subscription")
+    assert second["id"] != first["id"] and second["clientState"] != first["clientState"]
+    graph.create(subject="by the new one")
+    seen(hooked, "missed meanwhile", "by the new one")
+
+
+def test_fault_96_missed_notifications_lead_to_a_reading(hooked, graph):
+    graph.fault("lose-notifications")
+    graph.create(subject="missed")
+    assert graph.notify("missed")[0] == {202: 1}
+    seen(hooked, "missed")
+    assert graph.notify("somethingNew")[0] == {202: 1}
+
+
+def test_fault_98_without_lifecycle_messages_the_clock_renews_and_the_poll_reads(started, tmp_path, graph):
+    graph.fault("subscription-seconds", 1_000, "12")
+    graph.fault("lose-notifications", 1_000)
+    gateway = connect_hooked(started, tmp_path, graph, sync__poll_interval="2s")
+    (first,) = wait_until(graph.subscriptions, what="the subscription")
+    graph.create(subject="by the clock")
+    seen(gateway, "by the clock")
+    wait_until(lambda: graph.subscriptions() and graph.subscriptions()[0]["expirationDateTime"] > first["expirationDateTime"], seconds=30, what="the renewal")
+
+
+def test_an_address_that_can_not_be_reached_leaves_the_poll_and_is_tried_again(started, tmp_path, graph):
+    graph.fault("handshake-fails", 1)
+    gateway = connect_hooked(started, tmp_path, graph, sync__poll_interval="2s")
+    wait_until(lambda: not is_waiting(graph, "handshake-fails"), what="the failed handshake")
+    graph.create(subject="polled")
+    seen(gateway, "polled")
+    assert status(gateway)["webhook_expires"] is None and status(gateway)["state"] == "healthy"
+    assert "server.public_url" in gateway.output()
+    # The next start tries again at the latest.
+    gateway.kill()
+    gateway.start()
+    wait_until(graph.subscriptions, what="the subscription")
+
+
+def test_without_a_public_address_nothing_is_subscribed_and_the_poll_goes_on(started, tmp_path, graph):
+    gateway = connect_hooked(started, tmp_path, graph, webhooks__enabled="false", sync__poll_interval="1s")
+    graph.create(subject="polled")
+    seen(gateway, "polled")
+    assert not [line for line in graph.requests() if "subscriptions" in line]
+    assert status(gateway)["webhook_expires"] is None
+
+
+@pytest.mark.parametrize("end", ["remove", "pause"])
+def test_subscriptions_end_with_the_account(hooked, graph, end):
+    account = hooked.json("account", "list", "ana")[0]["id"]
+    confirmed = ("--yes",) if end == "remove" else ()
+    hooked.cli("account", end, "ana", account, *confirmed)
+    assert graph.subscriptions() == []
+    assert [line for line in graph.requests() if line.startswith("DELETE /v1.0/subscriptions/")]
+    if end == "pause":
+        hooked.cli("account", "resume", "ana", account)
+        wait_until(graph.subscriptions, what="the subscription")
+
+
+def test_fault_100_another_public_address_makes_all_subscriptions_anew(hooked, graph):
+    (first,) = graph.subscriptions()
+    hooked.kill()
+    hooked.environment["LINEARTIME_SERVER__PUBLIC_URL"] = hooked.url.replace("127.0.0.1", "localhost")
+    hooked.start()
+    wait_until(lambda: [one["notificationUrl"] for one in graph.subscriptions()] == [hooked.url.replace("127.0.0.1", "localhost") + HOOK], what="the new address")
+    assert first["id"] not in [one["id"] for one in graph.subscriptions()]
+    graph.create(subject="at the new address")
+    seen(hooked, "at the new address")
 
 
 # Clients that others wrote

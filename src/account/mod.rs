@@ -39,7 +39,7 @@ pub use connect::NewCalDav;
 pub use feed::NewICloud;
 pub use registry::{GoogleService, ICloudService, MicrosoftService, Services};
 pub use reseal::Resealed;
-pub use source::Refreshed;
+pub use source::{Alike, Refreshed};
 
 /// All accounts of all users.
 pub struct Accounts {

@@ -224,6 +224,16 @@ pub(super) fn put_new_source(batch: &mut Batch, source: &Source) {
     SOURCE_OWNERS.put(batch, &(OWNER, source.id.clone()), &Owner(source.user.clone()));
 }
 
+/// Puts `new` where `old` was, for another remote calendar. `stored` are the octets of the old row.
+pub(super) fn replace_source(batch: &mut Batch, (old, stored): (&Source, bytes::Bytes), new: &Source) {
+    let key = (RECORD, old.user.clone(), old.id.clone());
+    SOURCES.expect_bytes(batch, &key, Some(stored));
+    SOURCES.put(batch, &key, new);
+    REMOTES.delete(batch, &remote_key(old));
+    REMOTES.expect_absent(batch, &remote_key(new));
+    REMOTES.put(batch, &remote_key(new), &Remote(new.id.clone()));
+}
+
 /// Takes all rows of a source away.
 pub(super) fn delete_source(batch: &mut Batch, source: &Source) {
     SOURCES.delete(batch, &(RECORD, source.user.clone(), source.id.clone()));

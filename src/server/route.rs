@@ -32,6 +32,8 @@ pub(super) enum Route {
     OAuthCallback(OAuthService),
     /// `/api/webhooks/google`: Google says that something has changed.
     GoogleHook,
+    /// `/api/webhooks/microsoft`: Graph says so, or asks whether it may.
+    MicrosoftHook,
     /// `/healthz`: the process answers.
     Health,
     /// `/readyz`: and can work.
@@ -66,6 +68,7 @@ impl Route {
             ["oauth", service, "start"] => OAuthService::named(service).map_or(Self::Nowhere, Self::OAuthStart),
             ["oauth", service, "callback"] => OAuthService::named(service).map_or(Self::Nowhere, Self::OAuthCallback),
             ["api", "webhooks", "google"] => Self::GoogleHook,
+            ["api", "webhooks", "microsoft"] => Self::MicrosoftHook,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -84,7 +87,7 @@ impl Route {
             Self::Feed(..) => "feed",
             Self::Health | Self::Ready | Self::Metrics => "health",
             Self::OAuthStart(_) | Self::OAuthCallback(_) => "oauth",
-            Self::GoogleHook => "webhook",
+            Self::GoogleHook | Self::MicrosoftHook => "webhook",
             Self::Nowhere => "nowhere",
         }
     }
@@ -98,7 +101,7 @@ impl Route {
             Self::Api(_) => Some("OPTIONS, GET, HEAD, POST, PATCH, DELETE"),
             Self::Page(_) => Some("GET, HEAD, POST"),
             Self::OAuthStart(_) | Self::OAuthCallback(_) => Some("GET"),
-            Self::GoogleHook => Some("POST"),
+            Self::GoogleHook | Self::MicrosoftHook => Some("POST"),
             Self::WellKnown | Self::Nowhere => None,
         }
     }
@@ -160,6 +163,7 @@ mod tests {
             ("GET", "/oauth/google/callback", Route::OAuthCallback(OAuthService::Google)),
             ("GET", "/oauth/other/start", Route::Nowhere),
             ("POST", "/api/webhooks/google", Route::GoogleHook),
+            ("POST", "/api/webhooks/microsoft", Route::MicrosoftHook),
             ("GET", "/healthz", Route::Health),
             ("GET", "/readyz", Route::Ready),
             ("GET", "/metrics", Route::Metrics),

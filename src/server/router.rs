@@ -195,6 +195,7 @@ impl Router {
                 let webhook = self.parties.webhook.as_ref().ok_or(Problem::NotFound)?;
                 Ok(webhook.google(&parts.headers).await.map(whole))
             }
+            Route::MicrosoftHook => Box::pin(self.microsoft_hook(parts, body)).await,
             Route::Nowhere => {
                 drain(&parts.headers, body, &*self.clock).await;
                 Err(Problem::NotFound)
@@ -373,6 +374,23 @@ impl Router {
         let who = self.signed_in(&origin, parts).await?;
         let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
         Ok(oauth.start(&who.user, service).await.map(whole))
+    }
+
+    async fn microsoft_hook<B>(&self, parts: &Parts, body: B) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        let Some(webhook) = &self.parties.webhook else {
+            drain(&parts.headers, body, &*self.clock).await;
+            return Err(Problem::NotFound);
+        };
+        if let Some(echo) = webhook::handshake(parts.uri.query().unwrap_or_default()) {
+            drain(&parts.headers, body, &*self.clock).await;
+            return Ok(echo.map(whole));
+        }
+        let idle = self.config.body_idle_timeout;
+        let body = read_body(&parts.headers, body, webhook::LARGEST, idle, &*self.clock).await?;
+        Ok(webhook.microsoft(&body).await.map(whole))
     }
 
     fn figures(&self) -> Result<Response<Body>, Problem> {

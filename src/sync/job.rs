@@ -38,11 +38,16 @@ impl PullJob {
         NewJob {
             kind: PULL,
             lane: self.account.to_string(),
-            key: format!("pull:{}", self.source),
+            key: self.key(),
             priority,
             payload: postcard::to_allocvec(self).unwrap_or_default(),
             due,
         }
+    }
+
+    /// The job's key: one for each source.
+    pub(super) fn key(&self) -> String {
+        format!("pull:{}", self.source)
     }
 
     /// Reads a payload.
@@ -56,11 +61,16 @@ pub(super) fn discover(account: &AccountId, due: Timestamp, priority: Priority) 
     NewJob {
         kind: DISCOVER,
         lane: account.to_string(),
-        key: format!("discover:{account}"),
+        key: discover_key(account),
         priority,
         payload: account.as_str().as_bytes().to_vec(),
         due,
     }
+}
+
+/// The key of that job.
+pub(super) fn discover_key(account: &AccountId) -> String {
+    format!("discover:{account}")
 }
 
 /// The wish to look after the channels of `account`.

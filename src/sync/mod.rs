@@ -23,6 +23,7 @@ mod loss;
 mod messages;
 mod pull;
 mod push;
+mod rebind;
 mod reconcile;
 mod record;
 mod resolve;
@@ -61,7 +62,7 @@ pub use status::{AccountStatus, Health, Status};
 pub use strategy::Strategy;
 pub use unmerge::UnmergeError;
 pub use verdict::Verdict;
-pub use watch::{Heard, Hooks};
+pub use watch::{Heard, Hooks, Said};
 
 use job::PullJob;
 use pull::PullError;
@@ -324,7 +325,8 @@ impl Engine {
 
     /// Looks which calendars an account has; new ones are read at once.
     async fn discover(&self, account: &AccountId) -> Result<(), PullError> {
-        let refreshed = self.accounts.refresh_sources(account).await.map_err(PullError::from)?;
+        let mut refreshed = self.accounts.refresh_sources(account).await.map_err(PullError::from)?;
+        self.settle_alike(account, &mut refreshed).await?;
         self.note_addresses(account).await?;
         if refreshed != crate::account::Refreshed::default() {
             self.wish_watch(account).await.map_err(|error| PullError::Account(error.to_string()))?;

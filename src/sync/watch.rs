@@ -15,10 +15,11 @@ use subtle::ConstantTimeEq as _;
 use super::job::{self, after};
 use super::pull::PullError;
 use super::{Engine, SyncError};
+use crate::account::Account;
 use crate::calendar::Mirror;
 use crate::entropy;
 use crate::id::{AccountId, CollectionId, SourceId};
-use crate::jobs::Priority;
+use crate::jobs::{NewJob, Priority};
 use crate::provider::{Channel, Fault, Hook, Provider, RemoteId};
 use crate::store::{Batch, Record, Table, tables};
 use crate::vault::Secret;
@@ -32,10 +33,23 @@ pub struct Hooks {
     pub renew_before: Duration,
 }
 
+/// What a message says. All of it is a hint: what has changed is read, never believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// The channel is open.
+    Opened,
+    /// Something has changed, or a message about it was lost.
+    Changed,
+    /// The channel ends unless it is renewed now (Graph's `reauthorizationRequired`).
+    Lapses,
+    /// The channel has ended (Graph's `subscriptionRemoved`).
+    Ended,
+}
+
 /// What came of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// Something will be read.
+    /// Something will be read, or the channel looked after.
     News,
     /// The channel is open.
     Opened,
@@ -86,93 +100,154 @@ impl Record for Owner {
 
 const BY_ID: u8 = 0;
 const BY_ACCOUNT: u8 = 1;
+/// So long after a channel was opened what may have been missed is read.
+const GATHER: Duration = Duration::from_secs(1);
 /// Asked for; the provider may say less.
 const LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// At the latest it is looked after the channels again then.
 const LOOK: Duration = Duration::from_hours(12);
+/// No provider's ids of channels are longer.
+const LONGEST_ID: usize = 128;
 /// A channel that could not be opened is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_mins(15);
 
 impl Engine {
-    /// A provider says that something has changed, or seems to.
-    pub async fn heard(&self, id: &str, token: &Secret, is_news: bool) -> Result<Heard, SyncError> {
-        let Some(Owner(account)) = ACCOUNTS_OF.get(&*self.store, &(BY_ID, id.to_owned())).await? else {
-            return Ok(Heard::Unknown);
-        };
-        let watch = WATCHES.get(&*self.store, &(BY_ACCOUNT, account.clone(), id.to_owned())).await?;
-        let watch = watch.filter(|watch| bool::from(watch.token.ct_eq(&hash(token))));
-        let Some(watch) = watch else { return Ok(Heard::Unknown) };
-        if !is_news {
-            return Ok(Heard::Opened);
+    /// A provider says something of a channel, or seems to. Nothing is done about it here but wishing for it.
+    pub async fn heard(&self, id: &str, token: &Secret, said: Said) -> Result<Heard, SyncError> {
+        let Some(watch) = self.believed(id, token).await? else { return Ok(Heard::Unknown) };
+        match said {
+            Said::Opened => Ok(Heard::Opened),
+            Said::Changed => self.read_soon(&watch).await,
+            Said::Lapses => self.renew_soon(watch).await,
+            Said::Ended => self.reopen_soon(&watch).await,
         }
-        let subject = watch.source.as_ref().map_or(account.as_str(), SourceId::as_str);
-        let due = after(self.clock.now(), self.messages.pause(subject, self.clock.monotonic()));
-        let wish = match &watch.source {
-            Some(source) => {
-                let source = match self.accounts.source(source).await {
-                    Ok(source) => source,
-                    Err(crate::account::AccountError::NotFound) => return Ok(Heard::Unknown),
-                    Err(error) => return Err(error.into()),
-                };
-                let (user, source) = (source.user.clone(), source.id);
-                job::PullJob { user, account, source, full: false }.wish(due, Priority::High)
-            }
-            None => job::discover(&account, due, Priority::High),
+    }
+
+    /// The channel with this id, if the message knows its token.
+    async fn believed(&self, id: &str, token: &Secret) -> Result<Option<Watch>, SyncError> {
+        if id.is_empty() || id.len() > LONGEST_ID {
+            return Ok(None);
+        }
+        let Some(Owner(account)) = ACCOUNTS_OF.get(&*self.store, &(BY_ID, id.to_owned())).await? else {
+            return Ok(None);
         };
-        self.queue.enqueue(wish).await?;
+        let watch = WATCHES.get(&*self.store, &(BY_ACCOUNT, account, id.to_owned())).await?;
+        Ok(watch.filter(|watch| bool::from(watch.token.ct_eq(&hash(token)))))
+    }
+
+    async fn read_soon(&self, watch: &Watch) -> Result<Heard, SyncError> {
+        let Some(wish) = self.reading(watch, self.clock.now()).await? else { return Ok(Heard::Unknown) };
+        let key = wish.key.clone();
+        let Some(pause) = self.messages.pause(&key, self.clock.monotonic()) else { return Ok(Heard::News) };
+        let wish = NewJob { due: after(self.clock.now(), pause), ..wish };
+        if let Err(error) = self.queue.enqueue(wish).await {
+            self.messages.begun(&key);
+            return Err(error.into());
+        }
+        Ok(Heard::News)
+    }
+
+    /// The wish to read what a channel is about; `None` if that is no longer wanted.
+    async fn reading(&self, watch: &Watch, due: Timestamp) -> Result<Option<NewJob>, SyncError> {
+        let Some(source) = &watch.source else {
+            return Ok(Some(job::discover(&watch.account, due, Priority::High)));
+        };
+        match self.accounts.source(source).await {
+            Ok(source) => {
+                let (user, account, source) = (source.user.clone(), source.account.clone(), source.id);
+                Ok(Some(job::PullJob { user, account, source, full: false }.wish(due, Priority::High)))
+            }
+            Err(crate::account::AccountError::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Notes that the channel has ended for all we know, so that the next look at it renews it, and has it looked at.
+    async fn renew_soon(&self, watch: Watch) -> Result<Heard, SyncError> {
+        let now = self.clock.now();
+        if watch.channel.expires <= now {
+            return Ok(Heard::News);
+        }
+        let key = (BY_ACCOUNT, watch.account.clone(), watch.channel.id.clone());
+        let mut batch = Batch::new();
+        WATCHES.expect(&mut batch, &key, &watch);
+        let account = watch.account.clone();
+        let channel = Channel { expires: now, ..watch.channel };
+        WATCHES.put(&mut batch, &key, &Watch { channel, ..watch });
+        self.queue.enqueue_into(&mut batch, &job::watch(&account, now));
+        // Stale: it was looked after just now.
+        commit(self, batch).await?;
+        Ok(Heard::News)
+    }
+
+    /// Forgets the channel, has another one opened, and reads what was missed.
+    async fn reopen_soon(&self, watch: &Watch) -> Result<Heard, SyncError> {
+        let now = self.clock.now();
+        let mut batch = Batch::new();
+        forget(&mut batch, watch);
+        self.queue.enqueue_into(&mut batch, &job::watch(&watch.account, now));
+        if let Some(wish) = self.reading(watch, after(now, GATHER)).await? {
+            self.queue.enqueue_into(&mut batch, &wish);
+        }
+        commit(self, batch).await?;
         Ok(Heard::News)
     }
 
     /// Opens what is missing, renews what ends soon, ends what is no longer wanted. When to look again; never where nobody may call.
-    #[expect(clippy::match_same_arms, reason = "each arm stands for a case of its own")]
     pub(super) async fn watch(&self, account: &AccountId) -> Result<Option<Timestamp>, PullError> {
         let now = self.clock.now();
         let Some(hooks) = self.config.hooks.clone() else { return Ok(None) };
-        let provider = self.accounts.provider(account).await.map_err(PullError::from)?;
+        let provider = self.providers.provider(account).await.map_err(PullError::from)?;
         if !provider.can_watch() {
             return Ok(None);
         }
         let row = self.accounts.account(account).await.map_err(PullError::from)?;
         let url = format!("{}/api/webhooks/{}", hooks.public_url.trim_end_matches('/'), row.provider.name());
         let open = self.watches(account).await?;
-        let mut wanted: Vec<Option<(SourceId, RemoteId)>> = vec![None];
-        for source in self.accounts.sources_of(&row).await.map_err(PullError::from)? {
+        let (mut next, mut kept) = (after(now, LOOK), HashSet::new());
+        for target in self.wanted(&row).await? {
+            let source = target.as_ref().map(|(source, _)| source);
+            let mine: Vec<&Watch> =
+                open.iter().filter(|watch| watch.source.as_ref() == source && watch.url == url).collect();
+            let old = mine.iter().copied().max_by_key(|watch| watch.channel.expires);
+            let opened = match old.filter(|watch| renew_at(watch, &hooks) > now) {
+                Some(fresh) => Ok(Some(fresh.clone())),
+                None => self.open(&*provider, Opening { account, target: target.as_ref(), url: &url, old }).await,
+            };
+            match opened {
+                Ok(Some(watch)) => {
+                    next = next.min(renew_at(&watch, &hooks));
+                    kept.insert(watch.channel.id);
+                }
+                Ok(None) => {}
+                Err(PullError::Fault(fault)) if is_of_the_calendar(&fault) => {}
+                Err(PullError::Fault(fault @ Fault::Unauthorized(_))) => return Err(fault.into()),
+                Err(PullError::Fault(fault)) => {
+                    tracing::warn!(account.id = %account, why = %fault, "a channel could not be opened or renewed; it is polled meanwhile");
+                    next = next.min(after(now, TRY_AGAIN));
+                    // What is open there still speaks.
+                    kept.extend(mine.iter().map(|watch| watch.channel.id.clone()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for watch in open.iter().filter(|watch| !kept.contains(&watch.channel.id)) {
+            self.close(&*provider, watch).await?;
+        }
+        Ok(Some(next))
+    }
+
+    /// What is to be watched of an account: its list of calendars, and every calendar that is mirrored.
+    async fn wanted(&self, account: &Account) -> Result<Vec<Option<(SourceId, RemoteId)>>, PullError> {
+        let mut wanted = vec![None];
+        for source in self.accounts.sources_of(account).await.map_err(PullError::from)? {
             let id = CollectionId::new(&source.user, source.collection.clone());
             let is_off = self.calendars.collection(&id).await?.is_none_or(|row| row.mirror == Mirror::Off);
             if !is_off && !source.missing {
                 wanted.push(Some((source.id, source.remote)));
             }
         }
-        let (mut next, mut kept) = (after(now, LOOK), HashSet::new());
-        for target in &wanted {
-            let source = target.as_ref().map(|(source, _)| source);
-            let mine = || open.iter().filter(|watch| watch.source.as_ref() == source && watch.url == url);
-            let fresh = mine().filter(|watch| renew_at(watch, &hooks) > now).max_by_key(|watch| watch.channel.expires);
-            let watch = match fresh {
-                Some(watch) => watch.clone(),
-                None => match self.open(&*provider, (account, target.as_ref()), &url, mine().next()).await {
-                    Ok(Some(watch)) => watch,
-                    Ok(None) => continue,
-                    // Calendars that can't be watched (holidays) are polled; the account itself may still be well.
-                    Err(PullError::Fault(
-                        Fault::Refused(_) | Fault::Forbidden(_) | Fault::CalendarGone | Fault::Gone,
-                    )) => continue,
-                    Err(PullError::Fault(fault @ Fault::Unauthorized(_))) => return Err(fault.into()),
-                    Err(PullError::Fault(fault)) => {
-                        tracing::warn!(account.id = %account, why = %fault, "a channel could not be opened; it is polled meanwhile");
-                        next = next.min(after(now, TRY_AGAIN));
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
-            next = next.min(renew_at(&watch, &hooks));
-            kept.insert(watch.channel.id);
-        }
-        for watch in open.iter().filter(|watch| !kept.contains(&watch.channel.id)) {
-            self.close(&*provider, watch).await?;
-        }
-        Ok(Some(next))
+        Ok(wanted)
     }
 
     /// Ends every channel of an account, as far as the provider still hears us.
@@ -181,7 +256,7 @@ impl Engine {
         if watches.is_empty() {
             return Ok(());
         }
-        let provider = self.accounts.provider(account).await;
+        let provider = self.providers.provider(account).await;
         for watch in &watches {
             if let Ok(provider) = &provider
                 && let Err(fault) = provider.unwatch(&watch.channel).await
@@ -193,9 +268,27 @@ impl Engine {
         Ok(())
     }
 
-    /// When the first of an account's channels ends.
+    /// Ends the channels of one source: it stands for another calendar.
+    pub(super) async fn unwatch_source(
+        &self,
+        provider: &dyn Provider,
+        account: &AccountId,
+        source: &SourceId,
+    ) -> Result<(), PullError> {
+        for watch in self.watches(account).await?.iter().filter(|watch| watch.source.as_ref() == Some(source)) {
+            self.close(provider, watch).await?;
+        }
+        Ok(())
+    }
+
+    /// When the first of an account's channels ends; never where nobody may call.
     pub(super) async fn webhook_expires(&self, account: &AccountId) -> Result<Option<Timestamp>, SyncError> {
-        Ok(self.watches(account).await?.iter().map(|watch| watch.channel.expires).min())
+        if self.config.hooks.is_none() {
+            return Ok(None);
+        }
+        let watches = self.watches(account).await?;
+        let open = watches.iter().filter(|watch| watch.channel.expires > watch.opened);
+        Ok(open.map(|watch| watch.channel.expires).min())
     }
 
     async fn watches(&self, account: &AccountId) -> Result<Vec<Watch>, crate::store::StoreError> {
@@ -203,55 +296,59 @@ impl Engine {
         Ok(WATCHES.scan(&*self.store, range, usize::MAX).await?.into_iter().map(|(_, watch)| watch).collect())
     }
 
-    async fn open(
-        &self,
-        provider: &dyn Provider,
-        (account, target): (&AccountId, Option<&(SourceId, RemoteId)>),
-        url: &str,
-        old: Option<&Watch>,
-    ) -> Result<Option<Watch>, PullError> {
+    async fn open(&self, provider: &dyn Provider, wish: Opening<'_>) -> Result<Option<Watch>, PullError> {
         let now = self.clock.now();
         let id = entropy::token(&*self.entropy, 32);
         let token = Secret::new(entropy::token(&*self.entropy, 40));
         let until = now.checked_add(LASTS).unwrap_or(Timestamp::MAX);
-        let hook = Hook { url: url.to_owned(), id: id.clone(), token: token.clone(), until };
+        let hook = Hook { url: wish.url.to_owned(), id: id.clone(), token: token.clone(), until };
         let mut watch = Watch {
-            account: account.clone(),
-            source: target.map(|(source, _)| source.clone()),
-            channel: Channel { id, resource: String::new(), expires: until },
+            account: wish.account.clone(),
+            source: wish.target.map(|(source, _)| source.clone()),
+            // It counts as ended until the provider says how long it lasts: whoever dies in between opens it again.
+            channel: Channel { id, resource: String::new(), expires: now },
             token: hash(&token),
-            url: url.to_owned(),
+            url: wish.url.to_owned(),
             opened: now,
         };
         // Its first message may be here before the answer is.
         self.remember(&watch).await?;
-        let remote = target.map(|(_, remote)| remote);
-        let opened = match old {
+        let remote = wish.target.map(|(_, remote)| remote);
+        let opened = match wish.old {
             Some(old) => provider.renew(remote, &hook, &old.channel).await,
             None => provider.watch(remote, &hook).await,
         };
-        match opened {
-            Ok(Some(channel)) => {
-                // One that was made longer keeps its id and what its messages say.
-                if let Some(old) = old.filter(|old| old.channel.id == channel.id) {
-                    watch.token = old.token;
-                }
-                if channel.id != watch.channel.id {
-                    self.forget(&watch).await?;
-                }
-                watch.channel = channel;
-                self.remember(&watch).await?;
-                Ok(Some(watch))
-            }
+        let channel = match opened {
+            Ok(Some(channel)) => channel,
             Ok(None) => {
                 self.forget(&watch).await?;
-                Ok(None)
+                return Ok(None);
             }
             Err(fault) => {
                 self.forget(&watch).await?;
-                Err(fault.into())
+                return Err(fault.into());
+            }
+        };
+        let is_same = wish.old.is_some_and(|old| old.channel.id == channel.id);
+        // One that was made longer keeps its id and what its messages say.
+        if let Some(old) = wish.old.filter(|_| is_same) {
+            watch.token = old.token;
+        }
+        let is_named_there = channel.id != watch.channel.id;
+        if is_named_there {
+            self.forget(&watch).await?;
+        }
+        watch.channel = channel;
+        self.remember(&watch).await?;
+        let has_gap = wish.old.is_some_and(|old| old.channel.expires <= now);
+        // Messages that came before we knew its name, or after the old one's end, were not heard.
+        if has_gap || (is_named_there && !is_same) {
+            let wish = self.reading(&watch, after(self.clock.now(), GATHER)).await.map_err(trouble)?;
+            if let Some(wish) = wish {
+                self.queue.enqueue(wish).await.map_err(trouble)?;
             }
         }
+        Ok(Some(watch))
     }
 
     async fn close(&self, provider: &dyn Provider, watch: &Watch) -> Result<(), PullError> {
@@ -270,15 +367,38 @@ impl Engine {
     }
 
     async fn forget(&self, watch: &Watch) -> Result<(), crate::store::StoreError> {
-        let id = watch.channel.id.clone();
         let mut batch = Batch::new();
-        WATCHES.delete(&mut batch, &(BY_ACCOUNT, watch.account.clone(), id.clone()));
-        ACCOUNTS_OF.delete(&mut batch, &(BY_ID, id));
+        forget(&mut batch, watch);
         commit(self, batch).await
     }
 }
 
-/// These rows have no condition, so only the store itself can fail.
+/// What is to be opened.
+struct Opening<'a> {
+    account: &'a AccountId,
+    /// The calendar; `None`: the list of calendars.
+    target: Option<&'a (SourceId, RemoteId)>,
+    url: &'a str,
+    /// The channel that it follows.
+    old: Option<&'a Watch>,
+}
+
+fn forget(batch: &mut Batch, watch: &Watch) {
+    let id = watch.channel.id.clone();
+    WATCHES.delete(batch, &(BY_ACCOUNT, watch.account.clone(), id.clone()));
+    ACCOUNTS_OF.delete(batch, &(BY_ID, id));
+}
+
+/// Calendars that can't be watched (holidays) are polled; the account itself may still be well.
+fn is_of_the_calendar(fault: &Fault) -> bool {
+    matches!(fault, Fault::Refused(_) | Fault::Forbidden(_) | Fault::CalendarGone | Fault::Gone)
+}
+
+fn trouble(error: impl Into<SyncError>) -> PullError {
+    PullError::Account(error.into().to_string())
+}
+
+/// Somebody else may have changed the row meanwhile, which is as good; only the store itself can fail.
 async fn commit(engine: &Engine, batch: Batch) -> Result<(), crate::store::StoreError> {
     match engine.store.commit(batch).await {
         Ok(_) | Err(crate::store::CommitError::Stale(_)) => Ok(()),

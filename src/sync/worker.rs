@@ -111,6 +111,7 @@ impl Engine {
     }
 
     async fn run_pull(&self, job: &PullJob) -> Outcome {
+        self.messages.begun(&job.key());
         self.attempts.begin(&job.source, Kind::Pull);
         let result = self.pull(job).await;
         // That nobody wants it read is no trouble.
@@ -155,6 +156,7 @@ impl Engine {
     }
 
     async fn run_discover(&self, account: &AccountId) -> Outcome {
+        self.messages.begun(&job::discover_key(account));
         match self.discover(account).await {
             Ok(()) => Outcome::Again { at: job::after(self.clock.now(), self.spread(self.config.discover_interval)) },
             Err(PullError::NotMirrored) => Outcome::Done,

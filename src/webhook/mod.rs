@@ -1,7 +1,7 @@
 //! Notifications from providers: hints that a calendar has changed, and nothing more.
 //!
 //! A message is believed when its channel is known and its token is right; then the calendar is read soon, once for all
-//! messages of a short while. What a message says beyond that is not looked at. An unknown channel is answered like a known
+//! messages of a short while, or the channel is looked after. What a message says beyond that is not looked at. An unknown channel is answered like a known
 //! one, so that nobody can find out which there are, and so that the provider does not try again.
 //! Never here: what has changed, or waiting for it.
 
@@ -10,8 +10,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::sync::{Engine, Heard};
+use crate::sync::{Engine, Heard, Said};
 use crate::vault::Secret;
+
+mod microsoft;
+
+pub use microsoft::handshake;
+
+/// The most octets of a message with a body.
+pub const LARGEST: usize = 256 << 10;
 
 /// Answers the addresses that providers post to.
 #[derive(Debug)]
@@ -30,8 +37,8 @@ impl Service {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let token = Secret::new(text("x-goog-channel-token").as_bytes());
         // The first message of a channel says that it is open, not that something has changed.
-        let is_news = text("x-goog-resource-state") != "sync";
-        let heard = self.engine.heard(text("x-goog-channel-id"), &token, is_news).await;
+        let said = if text("x-goog-resource-state") == "sync" { Said::Opened } else { Said::Changed };
+        let heard = self.engine.heard(text("x-goog-channel-id"), &token, said).await;
         answer(heard.map_err(|error| error.to_string()))
     }
 }
@@ -41,7 +48,7 @@ fn answer(heard: Result<Heard, String>) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = match heard {
         Ok(heard) => {
-            metrics::counter!("lineartime_notifications_total", "heard" => heard.as_str()).increment(1);
+            count(heard);
             StatusCode::ACCEPTED
         }
         Err(error) => {
@@ -50,4 +57,8 @@ fn answer(heard: Result<Heard, String>) -> Response<Bytes> {
         }
     };
     response
+}
+
+fn count(heard: Heard) {
+    metrics::counter!("lineartime_notifications_total", "heard" => heard.as_str()).increment(1);
 }

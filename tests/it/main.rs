@@ -37,4 +37,5 @@ mod simulation;
 mod store;
 mod store_damage;
 mod sync;
+mod webhooks;
 mod world;

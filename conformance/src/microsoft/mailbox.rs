@@ -83,6 +83,20 @@ impl Mailbox {
         id
     }
 
+    /// Gives the first calendar another id, with all that is in it.
+    pub(super) fn rename_calendar(&mut self) -> Option<(String, String)> {
+        let (old, mut calendar) = self.calendars.pop_first()?;
+        self.made += 1;
+        // It stays the first.
+        let new = format!("AAMkCAL0{}=", self.made);
+        calendar.insert("id".to_owned(), json!(new));
+        self.calendars.insert(new.clone(), calendar);
+        for item in self.items.values_mut().filter(|item| item.calendar == old) {
+            item.calendar.clone_from(&new);
+        }
+        Some((old, new))
+    }
+
     pub(super) fn find(&self, id: &str) -> Option<Target> {
         if self.items.get(id).is_some_and(|item| !item.gone) {
             return Some(Target::Item(id.to_owned()));

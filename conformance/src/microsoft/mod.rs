@@ -6,14 +6,18 @@
 //!
 //! Faults: `throttle` `batch-throttle` (value: Retry-After), `no-batch`, `unavailable`, `mailbox-gone`, `login-page`, `claims`,
 //! `no-calendars`, `lost-create`, `duplicate-400`, `duplicate-without-id`, `etag-moves`, `slow-action`, `empty-page`, `repeats`,
-//! `says-removed` (value: id), `delta-expired`, `delta-expired-400`, `next-link-expired`, `renewal-fails`, `token-error`
-//! (value: `error:number`), `scopes` (value: what is granted), `consent-denied`, `rotation-strict`.
+//! `says-removed` (value: id), `delta-expired`, `delta-expired-400`, `next-link-expired`, `token-error` (value: `error:number`),
+//! `scopes` (value: what is granted), `consent-denied`, `rotation-strict`. Of subscriptions: `handshake-fails`, `subscription-seconds`
+//! (value: how long they last), `renewal-fails` (404), `renewal-unavailable`, `lose-notifications`.
+//! `notify`, `forge` and `end-subscriptions` make Graph call, somebody else call, and subscriptions end without a word.
 
 mod contract;
 mod identity;
 mod mailbox;
+mod notify;
 mod series;
 mod service;
+mod subscription;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,11 +29,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use self::identity::Identity;
 pub use self::mailbox::Mail;
+use self::notify::{Answers, validates};
 use self::service::{Reply, Request, Service, split_url};
 
 /// The simulator: one mailbox and its sign-in.
@@ -44,6 +48,8 @@ struct State {
     service: Service,
     identity: Identity,
     notified: u64,
+    answers: Answers,
+    handshakes: u64,
 }
 
 impl Simulator {
@@ -52,7 +58,8 @@ impl Simulator {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listening at {listen}"))?;
         let address = format!("http://{}", listener.local_addr()?);
         let service = Service::new(address.clone(), owner);
-        let state = State { service, identity: Identity::new(), notified: 0 };
+        let state =
+            State { service, identity: Identity::new(), notified: 0, answers: Answers::default(), handshakes: 0 };
         let simulator = Self { state: Arc::new(Mutex::new(state)), address };
         tokio::spawn(simulator.clone().serve(listener));
         Ok(simulator)
@@ -104,7 +111,7 @@ impl Simulator {
         let reply = self.route(&request).await;
         if self.with(|state| state.service.mailbox.seq) != before {
             let simulator = self.clone();
-            tokio::spawn(async move { simulator.notify("updated", 1).await });
+            tokio::spawn(async move { simulator.tell_changes(before).await });
         }
         let mut response = hyper::Response::builder().status(reply.status).header("content-type", reply.kind);
         for (name, value) in &reply.headers {
@@ -123,23 +130,39 @@ impl Simulator {
         if let Err(reply) = self.with(|state| state.check_token(request)) {
             return reply;
         }
-        if request.method == "POST" && request.path.ends_with("/subscriptions") {
-            // The address is tried before the subscription is answered.
-            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            for name in ["notificationUrl", "lifecycleNotificationUrl"] {
-                if let Some(url) = body.get(name).and_then(Value::as_str)
-                    && !validates(url).await
-                {
-                    return Reply::error(400, "ValidationError", "Subscription validation request failed.");
-                }
-            }
+        if request.method == "POST"
+            && request.path.ends_with("/subscriptions")
+            && let Err(reply) = self.try_addresses(request).await
+        {
+            return reply;
         }
         self.with(|state| state.service.handle(request))
+    }
+
+    /// The addresses of a subscription are tried before it is made.
+    async fn try_addresses(&self, request: &Request) -> std::result::Result<(), Reply> {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        if let Some(refusal) = self.with(|state| state.service.subscription_defect(&body)) {
+            return Err(refusal);
+        }
+        for name in ["notificationUrl", "lifecycleNotificationUrl"] {
+            let Some(url) = body.get(name).and_then(Value::as_str) else { continue };
+            let (number, is_refused) = self.with(|state| {
+                state.handshakes += 1;
+                (state.handshakes, state.service.strikes("handshake-fails").is_some())
+            });
+            if is_refused || !validates(url, number).await {
+                let why = "Subscription validation request failed. Notification endpoint must respond with 200 OK.";
+                return Err(Reply::error(400, "ValidationError", why));
+            }
+        }
+        Ok(())
     }
 
     async fn control(&self, path: &str, request: &Request) -> Reply {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let count = body.get("count").and_then(Value::as_u64).unwrap_or(1);
         match path {
             "fault" => self.with(|state| {
                 let times = body.get("times").and_then(Value::as_u64).unwrap_or(1);
@@ -155,6 +178,13 @@ impl Simulator {
                 let can_edit = body.get("canEdit").and_then(Value::as_bool).unwrap_or(true);
                 let id = self.with(|state| state.service.mailbox.add_calendar(&text("name"), can_edit));
                 return Reply::json(200, &json!({"id": id}));
+            }
+            "calendar-id" => {
+                let renamed = self.with(|state| {
+                    state.service.subscriptions.end(None);
+                    state.service.mailbox.rename_calendar()
+                });
+                return Reply::json(200, &json!({"id": renamed.map(|(_, new)| new)}));
             }
             "invite" => {
                 let event = body.get("event").cloned().unwrap_or_default();
@@ -173,11 +203,9 @@ impl Simulator {
                 state.identity.access.clear();
             }),
             "expire" => self.with(|state| state.identity.access.clear()),
-            "notify" => {
-                let count = body.get("count").and_then(Value::as_u64).unwrap_or(1);
-                let slowest = self.notify(&text("event"), count).await;
-                return Reply::json(200, &json!({"slowest_ms": slowest}));
-            }
+            "notify" => return Reply::json(200, &json!(self.announce(&text("event"), count).await)),
+            "forge" => return Reply::json(200, &json!(self.forge(&text("what"), &text("body"), count).await)),
+            "end-subscriptions" => self.with(|state| state.service.subscriptions.end(None)),
             _ => return Reply::error(404, "ResourceNotFound", path),
         }
         Reply::json(200, &json!({}))
@@ -197,50 +225,15 @@ impl Simulator {
         }
         Reply::json(200, &json!({"made": count}))
     }
-
-    /// Tells all subscribers, `count` times; the slowest answer in milliseconds.
-    #[expect(clippy::disallowed_methods, reason = "a simulator runs in real time")]
-    async fn notify(&self, event: &str, count: u64) -> u128 {
-        let subscriptions: Vec<Value> = self.with(|state| {
-            state.notified += count;
-            state.service.subscriptions.values().cloned().collect()
-        });
-        let mut slowest = 0;
-        for subscription in subscriptions {
-            let of = |name: &str| subscription.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let mut value = json!({
-                "subscriptionId": of("id"), "subscriptionExpirationDateTime": of("expirationDateTime"),
-                "resource": of("resource"), "clientState": of("clientState"), "tenantId": "84bd8158-6d4d-4958-8b9f-9d6445542f95",
-            });
-            let is_lifecycle = ["reauthorizationRequired", "subscriptionRemoved", "missed"].contains(&event);
-            let (name, url) = if is_lifecycle {
-                ("lifecycleEvent", "lifecycleNotificationUrl")
-            } else {
-                ("changeType", "notificationUrl")
-            };
-            if let Some(object) = value.as_object_mut() {
-                object.insert(name.to_owned(), json!(event));
-            }
-            if event == "subscriptionRemoved" {
-                self.with(|state| state.service.subscriptions.remove(&of("id")));
-            }
-            let body = json!({"value": [value]}).to_string();
-            for _ in 0..count {
-                let began = std::time::Instant::now();
-                // The gateway may be down; Graph would try again later.
-                drop(post(&of(url), "application/json", &body).await);
-                slowest = slowest.max(began.elapsed().as_millis());
-            }
-        }
-        slowest
-    }
 }
 
 impl State {
     fn told(&self) -> Value {
         json!({
             "refreshes": self.identity.refreshes, "refresh_tokens": self.identity.refresh,
-            "subscriptions": self.service.subscriptions.values().collect::<Vec<_>>(), "notified": self.notified,
+            "subscriptions": self.service.subscriptions.open(subscription::now()).into_iter().map(|one| one.body).collect::<Vec<_>>(),
+            "faults": self.service.faults.iter().map(|(name, (left, _))| (name.clone(), *left)).collect::<BTreeMap<_, _>>(),
+            "notified": self.notified, "answers": self.answers, "handshakes": self.handshakes,
             "calendars": self.service.mailbox.calendars.values().collect::<Vec<_>>(),
         })
     }
@@ -280,35 +273,6 @@ impl State {
         }
         reply
     }
-}
-
-/// Graph posts a token to the address and wants it back as plain text.
-async fn validates(url: &str) -> bool {
-    let separator = if url.contains('?') { '&' } else { '?' };
-    let token = "Validation%3a+Testing+client+application+reachability+for+subscription+Request-Id%3a+EXAMPLE";
-    let answer = post(&format!("{url}{separator}validationToken={token}"), "text/plain; charset=utf-8", "").await;
-    let expected = "Validation: Testing client application reachability for subscription Request-Id: EXAMPLE";
-    answer.is_ok_and(|answer| {
-        let is_plain = answer.to_lowercase().contains("content-type: text/plain");
-        answer.starts_with("HTTP/1.1 200")
-            && is_plain
-            && answer.split("\r\n\r\n").nth(1).is_some_and(|body| body.contains(expected))
-    })
-}
-
-/// A POST to an http address; the answer as it comes.
-async fn post(url: &str, kind: &str, body: &str) -> Result<String> {
-    let rest = url.strip_prefix("http://").context("only http addresses are called")?;
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let mut stream = TcpStream::connect(host).await?;
-    let request = format!(
-        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// The settings of a gateway that has this simulator for Microsoft.

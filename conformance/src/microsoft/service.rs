@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::contract;
 use super::mailbox::{self, Item, Mailbox, Target, digits, instant, invalid, local, zone_of};
+use super::subscription::{self, Subscriptions};
 
 /// A request, taken apart.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl Reply {
 pub(super) struct Service {
     pub(super) base: String,
     pub(super) mailbox: Mailbox,
-    pub(super) subscriptions: BTreeMap<String, Value>,
+    pub(super) subscriptions: Subscriptions,
     /// Faults by name: how often they still happen, and with what.
     pub(super) faults: BTreeMap<String, (u64, Value)>,
     pub(super) requests: Vec<String>,
@@ -88,7 +89,7 @@ impl Service {
         Self {
             base,
             mailbox: Mailbox::new(owner),
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             faults: BTreeMap::new(),
             requests: Vec::new(),
             links: BTreeMap::new(),
@@ -152,10 +153,10 @@ impl Service {
             ("POST", ["me", "events", id, action]) => self.act(id, action, &body),
             ("POST", ["subscriptions"]) => self.subscribe(&body),
             ("PATCH", ["subscriptions", id]) => self.renew(id, &body),
-            ("DELETE", ["subscriptions", id]) => match self.subscriptions.remove(*id) {
-                Some(_) => Reply::empty(204),
-                None => Reply::error(404, "ResourceNotFound", "The object was not found."),
-            },
+            ("POST", ["subscriptions", id, "reauthorize"]) => {
+                done(self.subscriptions.reauthorize(id, subscription::now()), 204)
+            }
+            ("DELETE", ["subscriptions", id]) => done(self.subscriptions.delete(id, subscription::now()), 204),
             _ => Reply::error(400, "BadRequest", "Resource not found for the segment."),
         }
     }
@@ -513,42 +514,54 @@ impl Service {
         Reply::json(200, &json!({"responses": responses}))
     }
 
+    /// What Graph has against a subscription before it tries its addresses.
+    pub(super) fn subscription_defect(&self, body: &Value) -> Option<Reply> {
+        let calendars: Vec<String> = self.mailbox.calendars.keys().cloned().collect();
+        let (status, code, why) = self.subscriptions.defect(body, &calendars, subscription::now())?;
+        Some(Reply::error(status, code, &why))
+    }
+
+    pub(super) fn default_calendar(&self) -> String {
+        self.mailbox.calendars.keys().next().cloned().unwrap_or_default()
+    }
+
     fn subscribe(&mut self, body: &Value) -> Reply {
-        if let Some(why) = contract::defect(body, "subscription") {
-            return Reply::error(400, "BadRequest", &why);
-        }
-        let resource = body.get("resource").and_then(Value::as_str).unwrap_or_default();
-        let calendar = resource
-            .trim_start_matches('/')
-            .strip_prefix("me/calendars/")
-            .and_then(|rest| rest.strip_suffix("/events"));
-        let calendar = calendar.map(|id| percent_decode_str(id).decode_utf8_lossy().into_owned());
-        if resource != "me/events" && !calendar.is_some_and(|id| self.mailbox.calendars.contains_key(&id)) {
-            return Reply::error(400, "ExtensionError", "The resource is not supported.");
-        }
-        self.made += 1;
-        let id = format!("7f105c7d-2dc5-4530-97cd-{:012}", self.made);
-        let mut made = body.clone();
-        if let Some(object) = made.as_object_mut() {
-            object.insert("id".to_owned(), json!(id));
-            object.insert("applicationId".to_owned(), json!("24d3b144-21ae-4080-943f-7067b395b913"));
-            object.insert("creatorId".to_owned(), json!("8ee44408-0679-472c-bc2a-692812af3437"));
-        }
-        self.subscriptions.insert(id, made.clone());
-        Reply::json(201, &made)
+        let most = self.subscription_seconds();
+        told(self.subscriptions.make(body, subscription::now(), most), 201)
     }
 
     fn renew(&mut self, id: &str, body: &Value) -> Reply {
+        if self.strikes("renewal-unavailable").is_some() {
+            return Reply::error(503, "ServiceUnavailable", "Try again later.");
+        }
         if self.strikes("renewal-fails").is_some() {
-            self.subscriptions.remove(id);
+            self.subscriptions.end(Some(id));
         }
-        let Some(known) = self.subscriptions.get_mut(id) else {
-            return Reply::error(404, "ResourceNotFound", "The object was not found.");
-        };
-        if let (Some(object), Some(new)) = (known.as_object_mut(), body.as_object()) {
-            object.extend(new.clone());
+        let most = self.subscription_seconds();
+        told(self.subscriptions.renew(id, body, subscription::now(), most), 200)
+    }
+
+    /// The life that a fault allows a subscription.
+    fn subscription_seconds(&mut self) -> Option<i64> {
+        self.strikes("subscription-seconds").and_then(|value| value.as_str()?.parse().ok())
+    }
+}
+
+/// The answer that has a subscription as its body.
+fn told(made: Result<Value, subscription::Refusal>, status: u16) -> Reply {
+    match made {
+        Ok(made) => {
+            assert_eq!(contract::defect(&made, "subscription"), None, "the simulator says what Graph does not");
+            Reply::json(status, &made)
         }
-        Reply::json(200, known)
+        Err((status, code, why)) => Reply::error(status, code, &why),
+    }
+}
+
+fn done(result: Result<(), subscription::Refusal>, status: u16) -> Reply {
+    match result {
+        Ok(()) => Reply::empty(status),
+        Err((status, code, why)) => Reply::error(status, code, &why),
     }
 }
 
@@ -624,7 +637,7 @@ fn overlaps(members: &Map<String, Value>, from: Timestamp, to: Timestamp) -> boo
     start < to && (end > from || (start == end && start >= from))
 }
 
-fn etag(item: &Item) -> String {
+pub(super) fn etag(item: &Item) -> String {
     format!("W/\"{}\"", change_key(item))
 }
 

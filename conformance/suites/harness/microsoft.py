@@ -71,6 +71,18 @@ class Graph(Program):
     def state(self):
         return self.control("state")
 
+    def subscriptions(self):
+        """The subscriptions that have not ended."""
+        return self.state()["subscriptions"]
+
+    def notify(self, event="updated", count=1):
+        """Sends a change or a lifecycle event to every subscriber: the statuses it was answered with, and the slowest."""
+        return answered(self.control("notify", event=event, count=count))
+
+    def forge(self, what, count=1, body=""):
+        """Sends what somebody else would send: `state`, `subscription`, `mixed`, or any `body`."""
+        return answered(self.control("forge", what=what, count=count, body=body))
+
     def calendar(self):
         return self.call("GET", "/v1.0/me/calendar")[1]["id"]
 
@@ -99,6 +111,10 @@ class Graph(Program):
     def instances(self, id, start="2026-01-01T00:00:00Z", end="2028-01-01T00:00:00Z"):
         query = f"?startDateTime={start}&endDateTime={end}&$select=id,type,subject,start,end,originalStart"
         return self.call("GET", f"/v1.0/me/events/{quote(id, safe='')}/instances{query}")[1]["value"]
+
+
+def answered(told):
+    return {int(status): count for status, count in told["statuses"].items()}, told["slowest_ms"]
 
 
 def at(text, zone="W. Europe Standard Time"):

@@ -61,6 +61,8 @@ pub(super) enum Refusal {
         "a change of this and all following instances can't be held by Outlook; change the series, or the instances one by one"
     )]
     ThisAndFuture,
+    #[error("Outlook can't move an instance of a series to or past the day of the one before or after it")]
+    Crossing,
     #[error("the changed instance does not say which it is")]
     NoInstanceNamed,
     #[error("only events can be held in Outlook calendars")]

@@ -104,7 +104,18 @@ fn changed(wanted: &Projection, there: &Event) -> Vec<(Slot, Event)> {
             changed.push((slot, regular));
         }
     }
+    changed.sort_by_cached_key(|(slot, event)| turn(slot, event, there));
     changed
+}
+
+/// The order in which instances move, so that each goes where its neighbour has left already: those that go later from the
+/// last on, then the others from the first on.
+fn turn(slot: &Slot, event: &Event, there: &Event) -> (bool, i64) {
+    let place = |event: &Event| event.start.as_ref().and_then(times::instant);
+    let now = exception_at(there, slot).and_then(place).unwrap_or(slot.instant);
+    let is_later = place(event).is_some_and(|place| place > now);
+    let at = slot.instant.as_second();
+    (!is_later, if is_later { -at } else { at })
 }
 
 /// The instance as the series has it.

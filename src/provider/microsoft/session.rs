@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::provider::{Fault, RemoteId, Tokens};
 use crate::transport::retry_after::{self, retry_after};
@@ -295,9 +296,7 @@ pub(super) fn classify(status: u16, code: &str, pause: Option<Duration>, aim: Ai
         429 | 509 => Fault::Throttled(pause),
         503 if pause.is_some() => Fault::Throttled(pause),
         507 => Fault::Throttled(Some(pause.unwrap_or(FULL))),
-        400 if code == "erroroccurrencecrossingboundary" => {
-            Fault::Refused("Outlook can't move an instance of a series past the one before or after it".to_owned())
-        }
+        400 if code == "erroroccurrencecrossingboundary" => Fault::Refused(Refusal::Crossing.to_string()),
         400 | 405 | 411 | 413..=415 | 422 | 501 if aim == Aim::Event => {
             let code: String = code.chars().filter(char::is_ascii_alphanumeric).take(60).collect();
             Fault::Refused(format!("Microsoft does not take this event ({status} {code})"))

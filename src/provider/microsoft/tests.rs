@@ -301,6 +301,43 @@ fn a_uid_that_exchange_has_wrapped_is_unwrapped() {
     assert!(read_text(&json!({"iCalUId": own})).contains(&format!("UID:{own}")));
 }
 
+/// Found before anything is written: Exchange would have made the series by the time it refuses the instance.
+#[test]
+fn fault_46_an_instance_does_not_go_past_its_neighbours() {
+    let series = |overrides: &[(&str, &str)]| {
+        let mut lines = "DTSTART;TZID=Europe/Berlin:20261207T090000\nDTEND;TZID=Europe/Berlin:20261207T100000\nRRULE:FREQ=WEEKLY;COUNT=6\nEXDATE;TZID=Europe/Berlin:20261214T090000\n".to_owned();
+        for (slot, place) in overrides {
+            write!(
+                lines,
+                "----\nRECURRENCE-ID;TZID=Europe/Berlin:{slot}T090000\nDTSTART;TZID=Europe/Berlin:{place}\nDURATION:PT1H\n"
+            )
+            .unwrap();
+        }
+        project(&object(&lines), &mailbox()).map(|projection| projection.overrides.len())
+    };
+    let fine: [&[(&str, &str)]; 5] = [
+        &[("20261221", "20261221T230000")],
+        &[("20261221", "20261227T233000")],
+        // The one before is left out.
+        &[("20261221", "20261208T000000")],
+        &[("20261221", "20261228T090000"), ("20261228", "20261229T090000")],
+        &[("20270111", "20281231T090000")],
+    ];
+    for overrides in fine {
+        assert_eq!(series(overrides), Ok(overrides.len()), "{overrides:?}");
+    }
+    let crossing: [&[(&str, &str)]; 5] = [
+        &[("20261221", "20261228T000000")],
+        &[("20261221", "20261229T090000")],
+        &[("20261221", "20261207T200000")],
+        &[("20261207", "20270401T090000")],
+        &[("20261221", "20261230T090000"), ("20261228", "20261230T100000")],
+    ];
+    for overrides in crossing {
+        assert_eq!(series(overrides), Err(super::refusal::Refusal::Crossing), "{overrides:?}");
+    }
+}
+
 #[test]
 fn an_invitation_shows_the_owners_own_answer() {
     let text = read_text(&json!({

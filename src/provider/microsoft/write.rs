@@ -2,8 +2,8 @@
 //!
 //! Pure. What has no place in Graph is left to the stash; what would happen at another time is refused.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use super::recurrence::{self, Start};
 use super::refusal::Refusal;
@@ -11,7 +11,9 @@ use super::times::{self, When};
 use super::wire::{Attendee, Coordinates, EmailAddress, Event, ItemBody, Location, Recurrence};
 use super::zone::windows_name;
 use super::{body, stash};
-use crate::ical::{Component, ComponentKind, DateOrTime, Duration, Object, Property, Zone, Zones};
+use crate::ical::{
+    self, Budget, Component, ComponentKind, DateOrTime, Duration, Object, Property, TimeRange, Zone, Zones,
+};
 
 /// An object as Graph would hold it.
 #[derive(Debug)]
@@ -80,6 +82,7 @@ fn instances(
             into.left_out.push(slot(&value, when, zones)?);
         }
     }
+    let mut moved = Vec::new();
     for other in object.members().filter(|member| member.property("RECURRENCE-ID").is_some()) {
         let id = other.property("RECURRENCE-ID").ok_or(Refusal::NoInstanceNamed)?;
         if id.param("RANGE").is_some() {
@@ -91,13 +94,39 @@ fn instances(
             into.left_out.push(slot);
             continue;
         }
-        let (mut event, _) = member(other, zones, mailbox)?;
+        let (mut event, placed) = member(other, zones, mailbox)?;
         event.single_value_extended_properties = Some(stash::pack(object, other));
         into.overrides.push((slot, event));
+        if day(placed.start.instant(), when) != slot.date {
+            moved.extend([slot.instant, placed.start.instant()]);
+        }
     }
     into.left_out.sort_unstable();
     into.left_out.dedup();
-    Ok(())
+    check_order(object, when, &moved)
+}
+
+/// Refuses an instance that is moved to or past the day of the one before or after it: Exchange holds no such series, and would
+/// take everything else of it before it says so (fault catalogue 46). `moved` is where such instances come from and go to.
+fn check_order(object: &Object, when: &When, moved: &[Timestamp]) -> Result<(), Refusal> {
+    let (Some(first), Some(last)) = (moved.iter().min(), moved.iter().max()) else { return Ok(()) };
+    let (Ok(start), Ok(end)) = (first.checked_sub(NEIGHBOURS), last.checked_add(NEIGHBOURS)) else { return Ok(()) };
+    let zone = if when.all_day { &Zone::UTC } else { &when.start.zone };
+    let found = ical::instances(object, &TimeRange { start, end }, zone, &mut Budget::object());
+    // One that nobody can reckon is left to Exchange.
+    let Ok(mut found) = found else { return Ok(()) };
+    found.sort_by_key(|instance| instance.recurrence_id.as_ref().map(DateOrTime::civil));
+    let is_in_order = found.windows(2).all(|pair| match pair {
+        [before, after] => day(before.start, when) < day(after.start, when),
+        _ => true,
+    });
+    if is_in_order { Ok(()) } else { Err(Refusal::Crossing) }
+}
+
+/// The day on the wall of the series.
+fn day(instant: Timestamp, when: &When) -> Date {
+    let zone = if when.all_day { &Zone::UTC } else { &when.start.zone };
+    zone.to_civil(instant).date()
 }
 
 /// The instance that a RECURRENCE-ID or EXDATE names. A date in a timed series means the instance of that day.
@@ -317,4 +346,6 @@ pub(super) fn response(component: &Component, of: &str) -> Option<&'static str> 
 }
 
 const MOST_PEOPLE: usize = 500;
+/// So far the instances before and after one are looked for: a year and some.
+const NEIGHBOURS: SignedDuration = SignedDuration::from_hours(24 * 400);
 const LONGEST_BODY: usize = 4 * 1024 * 1024;

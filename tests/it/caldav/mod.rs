@@ -31,6 +31,7 @@ use lineartime::sync;
 use lineartime::transport::fake::{FakeTransport, answer};
 use lineartime::vault::{KeyRing, MasterKey, Secret};
 use lineartime::web::{Desk, House, Pages};
+use lineartime::webhook;
 use tokio_util::sync::CancellationToken;
 
 mod bad_input;
@@ -93,6 +94,7 @@ impl Server {
             entropy: entropy.clone(),
         };
         let engine = Arc::new(sync::Engine::new(engine, sync::Config::default()));
+        let webhook = webhook::Service::new(engine.clone());
         let desk = Desk {
             calendars: calendars.clone(),
             accounts: accounts.clone(),
@@ -137,7 +139,7 @@ impl Server {
         let pushes = Arc::new(Pushes::open(push_parts, keys.clone(), "https://cal.example".to_owned()).await.unwrap());
         let parties = Parties {
             oauth: None,
-            webhook: None,
+            webhook: Some(webhook),
             caldav: Service::new(calendars.clone(), verdicts, shared.clone(), settings)
                 .with_users(users.clone())
                 .with_push(pushes.clone())

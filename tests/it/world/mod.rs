@@ -4,6 +4,7 @@
 
 #![allow(unreachable_pub, reason = "the world is shared by the test modules of this binary, and nobody else")]
 
+mod channels;
 mod network;
 mod service;
 mod store;
@@ -30,6 +31,7 @@ use lineartime::vault::{KeyRing, MasterKey, Secret};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use channels::Open;
 pub use network::{At, Network, Trouble};
 pub use service::{Habits, Service, Style};
 pub use store::FaultyStore;

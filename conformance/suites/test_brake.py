@@ -4,7 +4,6 @@ import json
 import re
 import urllib.request
 
-import pytest
 from harness.alerts import Listener
 from harness.disguise import Disguise
 from harness.events import event
@@ -162,8 +161,7 @@ class Liar(Disguise):
         return status, headers, body
 
 
-@pytest.mark.parametrize("keep", [0, 5])
-def test_a_listing_that_lies_deletes_nothing(started, tmp_path, radicale, keep):
+def test_a_listing_that_lies_deletes_nothing(started, tmp_path, radicale):
     """fault 21: a full listing has fewer members than there are, or none."""
     liar = started(Liar(radicale))
     gateway = started(Gateway(tmp_path, **SLOW))
@@ -171,11 +169,12 @@ def test_a_listing_that_lies_deletes_nothing(started, tmp_path, radicale, keep):
     fill(radicale, 20)
     gateway.connect(liar)
     gateway.sync()
-    liar.keep, liar.lies = keep, 2
-    for _ in range(3):
-        gateway.run("sync", "ana", "--full", "--wait")
-    assert liar.told == 2, "the lie was heard"
-    assert len(events(gateway)) == 20
-    gateway.cli("sync", "ana", "--full", "--wait")
-    assert account(gateway)["state"] == "healthy" and len(events(gateway)) == 20
+    for keep in (0, 5):
+        liar.keep, liar.lies, liar.told = keep, 2, 0
+        for _ in range(3):
+            gateway.run("sync", "ana", "--full", "--wait")
+        assert liar.told == 2, "the lie was heard"
+        assert len(events(gateway)) == 20
+        gateway.cli("sync", "ana", "--full", "--wait")
+        assert account(gateway)["state"] == "healthy" and len(events(gateway)) == 20
     assert len(radicale.dav().by_uid(radicale.calendar)) == 20 and gateway.json("trash", "list", "ana") == []

@@ -4,7 +4,7 @@ import datetime
 
 import caldav
 import pytest
-from harness.events import event, series
+from harness.events import all_day, event, instances, series
 
 
 @pytest.fixture
@@ -44,6 +44,24 @@ def test_a_search_expands_a_series(calendar):
     utc = datetime.timezone.utc
     starts = sorted(e.icalendar_component["dtstart"].dt.astimezone(utc).isoformat() for e in found)
     assert [s[:16] for s in starts] == ["2026-10-05T07:00", "2026-10-12T13:30", "2026-10-19T07:00"]
+
+
+def test_one_instance_of_a_series_is_edited(calendar):
+    saved = calendar.save_event(series("weekly", "Übung 日本語", moved=False, cancelled=False))
+    start = datetime.datetime(2026, 10, 12)
+    (one,) = calendar.search(start=start, end=start + datetime.timedelta(days=1), event=True, expand=True)
+    one.icalendar_component["summary"] = "Verlegt"
+    one.save()
+    saved.load()
+    assert [title for _, _, title in instances(saved.data)].count("Verlegt") == 1
+    assert len(instances(saved.data)) == 10 and "日本語" in saved.data
+
+
+def test_a_day(calendar):
+    calendar.save_event(all_day("day", "Heiligabend – 日本語"))
+    (found,) = calendar.search(start=datetime.datetime(2026, 12, 24), end=datetime.datetime(2026, 12, 25), event=True)
+    assert found.icalendar_component["dtstart"].dt == datetime.date(2026, 12, 24)
+    assert found.icalendar_component["summary"] == "Heiligabend – 日本語"
 
 
 def test_sync_by_token(calendar):

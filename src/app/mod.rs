@@ -231,7 +231,6 @@ fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
     let usual = Config::default();
     let (limits, usual_limits) = (&config.limits, &usual.limits);
     let set = [
-        ("limits.max_instances", limits.max_instances != usual_limits.max_instances),
         ("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances),
         ("oidc", config.oidc != usual.oidc),
     ];
@@ -302,6 +301,7 @@ fn limits(config: &Config) -> calendar::Limits {
         object: ical::Limits {
             size: config.limits.max_resource_size,
             attendees: config.limits.max_attendees,
+            instances: config.limits.max_instances,
             ..object
         },
         objects: config.limits.max_resources,

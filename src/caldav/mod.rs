@@ -177,6 +177,10 @@ impl Service {
     }
 
     async fn dispatch(&self, request: Request<'_>) -> Result<Response<Body>, Failure> {
+        // RFC 4918 8.4: what would be passed over is refused.
+        if !request.body.is_empty() && BODILESS.contains(&request.method.as_str()) {
+            return Err(Failure::MediaType("This method takes no body."));
+        }
         // RFC 4918 10.4: the header makes any method conditional, those that only read as well.
         Box::pin(self.check_if(request.headers, &request.path)).await?;
         if let Path::Plain(user, path) = &request.path {
@@ -208,6 +212,9 @@ impl Service {
         }
     }
 }
+
+/// The methods that define no body.
+const BODILESS: [&str; 5] = ["GET", "HEAD", "DELETE", "COPY", "MOVE"];
 
 impl Visitor {
     fn author(&self) -> Author {

@@ -2,7 +2,7 @@
 //!
 //! `quick-xml` finds the tokens. What it lets pass and we must not is refused here: document types, entities beyond the
 //! five, depth, numbers of elements and attributes, duplicate attributes, two roots, text beside the root, names and
-//! characters that XML has not, encodings other than UTF-8.
+//! characters that XML has not, encodings other than UTF-8 and UTF-16 (which every processor reads: XML 1.0 2.2).
 //!
 //! Two ways of reading: [`Limits::REQUEST`] is strict, since the sender is told and can mend it. [`Limits::ANSWER`] is
 //! for upstream servers, which can't be mended: forbidden characters and broken UTF-8 are replaced or left out.
@@ -63,10 +63,15 @@ pub enum XmlError {
     Empty,
 }
 
-/// The text of a document: UTF-8, without byte order mark.
+/// The text of a document, without byte order mark: UTF-16 where that mark says so (RFC 4918 19), else UTF-8.
 pub fn decode(bytes: &[u8], limits: Limits) -> Result<Cow<'_, str>, XmlError> {
     if bytes.len() > limits.octets {
         return Err(XmlError::OverLimit("octets"));
+    }
+    match bytes {
+        [0xff, 0xfe, units @ ..] => return from_utf16(units, u16::from_le_bytes, limits),
+        [0xfe, 0xff, units @ ..] => return from_utf16(units, u16::from_be_bytes, limits),
+        _ => {}
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if limits.forgiving {
@@ -78,6 +83,16 @@ pub fn decode(bytes: &[u8], limits: Limits) -> Result<Cow<'_, str>, XmlError> {
             at: u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX),
             what: "not UTF-8".to_owned(),
         }),
+    }
+}
+
+fn from_utf16(units: &[u8], unit: impl Fn([u8; 2]) -> u16, limits: Limits) -> Result<Cow<'static, str>, XmlError> {
+    let (pairs, odd) = units.as_chunks::<2>();
+    let text: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
+    match text {
+        Ok(text) if odd.is_empty() && text.len() <= limits.octets => Ok(Cow::Owned(text)),
+        Ok(_) if odd.is_empty() => Err(XmlError::OverLimit("octets")),
+        _ => Err(XmlError::NotWellFormed { at: 0, what: "not UTF-16".to_owned() }),
     }
 }
 
@@ -203,9 +218,10 @@ impl<'a> Document<'a> {
                         return Err(self.wrong("XML declaration not at the start"));
                     }
                     let encoding = declaration.encoding().transpose().map_err(|error| self.not_well_formed(&error))?;
-                    let utf8 = |e: &str| e.eq_ignore_ascii_case("utf-8") || e.eq_ignore_ascii_case("us-ascii");
-                    if !self.limits.forgiving && encoding.is_some_and(|e| !utf8(&e)) {
-                        return Err(self.wrong("an encoding other than UTF-8"));
+                    // UTF-16 is decoded by now, or named by a .NET writer that sends UTF-8 all the same.
+                    let known = |e: &str| ["utf-8", "us-ascii", "utf-16"].iter().any(|k| e.eq_ignore_ascii_case(k));
+                    if !self.limits.forgiving && encoding.is_some_and(|e| !known(&e)) {
+                        return Err(self.wrong("an encoding other than UTF-8 and UTF-16"));
                     }
                 }
                 Event::Start(start) => return self.element(&start),
@@ -404,7 +420,7 @@ mod tests {
             b"<a:b:c xmlns:a='u'/>",
             b"<1/>",
             b"<a>\xff</a>",
-            b"\xff\xfe<\0a\0/\0>\0",
+            b"\xff\xfe<\0a\0/\0>",
             b"<?xml version='1.0' encoding='iso-8859-1'?><a/>",
             b"<a></b>",
         ];
@@ -425,6 +441,18 @@ mod tests {
         for empty in ["", "  ", "\u{feff}", "<!-- nothing -->"] {
             assert_eq!(strict(empty.as_bytes()), Err(XmlError::Empty), "{empty:?}");
         }
+    }
+
+    #[test]
+    fn utf_16_is_read_in_both_orders() {
+        let text = "\u{feff}<?xml version='1.0' encoding='UTF-16'?><a>\u{1f389}</a>";
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for octets in [little, big] {
+            assert_eq!(strict(&octets).unwrap().text(), "\u{1f389}");
+        }
+        let half_a_pair = b"\xff\xfe<\0a\0>\0\x3c\xd8<\0/\0a\0>\0";
+        assert!(matches!(strict(half_a_pair), Err(XmlError::NotWellFormed { .. })));
     }
 
     #[test]

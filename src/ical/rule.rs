@@ -54,6 +54,14 @@ pub fn check_rule(value: &str) -> Result<(), RuleDefect> {
     Ok(())
 }
 
+/// How many instances a valid rule says that it has; none if it ends otherwise or never. One beyond all numbers is the
+/// largest.
+pub(super) fn count(value: &str) -> Option<usize> {
+    let mut parts = value.split(';').filter_map(|part| part.split_once('='));
+    let (_, number) = parts.find(|(name, _)| name.eq_ignore_ascii_case("COUNT"))?;
+    Some(number.parse().unwrap_or(usize::MAX))
+}
+
 /// What the value of a part may be.
 enum Allowed {
     OneOf(&'static [&'static str]),

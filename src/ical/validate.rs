@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use jiff::civil::{Date, date};
 
 use super::component::{Component, ComponentKind, Object, Property};
-use super::rule::{RuleDefect, check_rule};
+use super::rule::{RuleDefect, check_rule, count};
 use super::text::has_forbidden;
 use super::value::{DateOrTime, Duration};
 
@@ -19,6 +19,8 @@ pub struct Limits {
     pub size: usize,
     /// Attendees of one member (`max-attendees-per-instance`).
     pub attendees: usize,
+    /// What COUNT of a rule may be (`max-instances`). A series without an end, or with a last day, has no number to compare.
+    pub instances: usize,
     pub overrides: usize,
     /// Alarms of one member.
     pub alarms: usize,
@@ -36,6 +38,7 @@ impl Default for Limits {
         Self {
             size: 1024 * 1024,
             attendees: 300,
+            instances: 3_000,
             overrides: 500,
             alarms: 20,
             dates: 1_000,
@@ -91,6 +94,8 @@ pub enum Defect {
     NoTzid,
     #[error("more attendees than allowed")]
     TooManyAttendees,
+    #[error("more instances than allowed")]
+    TooManyInstances,
     #[error("more changed instances than allowed")]
     TooManyOverrides,
     #[error("more EXDATE or RDATE values than allowed")]
@@ -136,7 +141,7 @@ impl Defect {
             | Self::TwoMasters
             | Self::DuplicateOverride => DefectClass::ObjectResource,
             Self::TooLarge | Self::TooManyAlarms | Self::TooManyTimezones => DefectClass::Size,
-            Self::TooManyOverrides | Self::TooManyDates => DefectClass::Instances,
+            Self::TooManyInstances | Self::TooManyOverrides | Self::TooManyDates => DefectClass::Instances,
             Self::TooManyAttendees => DefectClass::Attendees,
             Self::TooEarly => DefectClass::Early,
             Self::TooLate => DefectClass::Late,
@@ -215,6 +220,7 @@ fn check_member(member: &Component, limits: &Limits) -> Result<(), Defect> {
     // Some feeds write an empty rule where there is none.
     if let Some(rule) = once(member, "RRULE")?.filter(|rule| !rule.value().trim().is_empty()) {
         check_rule(rule.value())?;
+        ensure(count(rule.value()).is_none_or(|count| count <= limits.instances), Defect::TooManyInstances)?;
     }
     check_dates(member, "EXDATE", limits)?;
     check_dates(member, "RDATE", limits)?;
@@ -278,8 +284,16 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> Result<(), Defect> {
-        let limits =
-            Limits { attendees: 2, alarms: 1, dates: 3, overrides: 2, timezones: 1, size: 4_000, ..Limits::default() };
+        let limits = Limits {
+            attendees: 2,
+            alarms: 1,
+            dates: 3,
+            instances: 4,
+            overrides: 2,
+            timezones: 1,
+            size: 4_000,
+            ..Limits::default()
+        };
         Object::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap().check_resource(&limits)
     }
 
@@ -324,6 +338,7 @@ mod tests {
             ("DTSTART:20250101\nEXDATE:x", BadValue("EXDATE")),
             ("DTSTART:20250101\nRRULE:FREQ=DAILY;BYDAY=€", Rule(RuleDefect::NotAscii)),
             ("DTSTART:20250101\nRRULE:FREQ=DAILY\nRRULE:FREQ=WEEKLY", Twice("RRULE")),
+            ("DTSTART:20250101\nRRULE:FREQ=DAILY;COUNT=5", TooManyInstances),
             ("DTSTART:18991231", TooEarly),
             ("DTSTART:21000102", TooLate),
             ("DTSTART:20250101\nRDATE:30000101", TooLate),

@@ -106,8 +106,11 @@ fn failed(service: OAuthService, error: &AccountError) -> Response<Bytes> {
 
 fn page(status: StatusCode, title: &str, text: &str) -> Response<Bytes> {
     let html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><h1>{title}</h1><p>{}</p>\
-         <p><a href=\"/\">LinearTime</a></p></html>\n",
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>{title} · LinearTime</title>\
+         <link rel=\"stylesheet\" href=\"/assets/style.css\"></head>\n\
+         <body><main id=\"main\"><h1>{title}</h1><p>{}</p><p><a class=\"button main\" href=\"/accounts\">Accounts</a></p></main></body></html>\n",
         escape(text)
     );
     let mut response = Response::new(Bytes::from(html));
@@ -115,7 +118,7 @@ fn page(status: StatusCode, title: &str, text: &str) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
     response
 }
@@ -125,6 +128,7 @@ fn escape(text: &str) -> String {
 }
 
 const NAME: &str = "lineartime_sign_in";
+const POLICY: &str = "default-src 'none'; style-src 'self'; frame-ancestors 'none'";
 
 #[cfg(test)]
 mod tests {

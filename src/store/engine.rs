@@ -82,6 +82,24 @@ pub(super) fn key(bytes: Bytes) -> Result<Key, StoreError> {
     Key::from_bytes(bytes).ok_or_else(|| StoreError::damaged(TableId(0)))
 }
 
+/// Rows as a range of an engine's tree must give them: within it, each once, one after the other. A damaged inner page can
+/// lead a walk in a circle, which would have no end.
+pub(super) fn in_order(
+    rows: Vec<(Key, Bytes)>,
+    range: &KeyRange,
+    direction: Direction,
+) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    let keys = || rows.iter().map(|(key, _)| key);
+    let is_ordered = keys().zip(keys().skip(1)).all(|(one, next)| match direction {
+        Direction::Ascending => one < next,
+        Direction::Descending => one > next,
+    });
+    if is_ordered && keys().all(|key| range.start <= *key && *key < range.end) {
+        return Ok(rows);
+    }
+    Err(StoreError::corrupt("the order of the rows is broken".to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +122,20 @@ mod tests {
     fn a_panic_becomes_an_error() {
         let error = guarded::<()>(|| panic!("on purpose")).unwrap_err();
         assert!(error.is_damaged());
+    }
+
+    #[test]
+    fn rows_in_a_circle_are_damage() {
+        let range = KeyRange::below(&Key::new(TableId(9), &()));
+        let rows = |numbers: &[u64]| -> Vec<(Key, Bytes)> {
+            numbers.iter().map(|n| (Key::new(TableId(9), n), Bytes::new())).collect()
+        };
+        assert!(in_order(rows(&[1, 2, 5]), &range, Direction::Ascending).is_ok());
+        assert!(in_order(rows(&[5, 2]), &range, Direction::Descending).is_ok());
+        for circle in [&[1, 2, 1][..], &[1, 1], &[2, 1]] {
+            assert!(in_order(rows(circle), &range, Direction::Ascending).unwrap_err().is_damaged());
+        }
+        let foreign = vec![(Key::new(TableId(8), &1_u64), Bytes::new())];
+        assert!(in_order(foreign, &range, Direction::Ascending).is_err());
     }
 }

@@ -147,5 +147,5 @@ fn read(
         let (key, value) = row.map_err(failed)?;
         rows.push((engine::key(Bytes::copy_from_slice(key.value()))?, Bytes::copy_from_slice(value.value())));
     }
-    Ok(rows)
+    engine::in_order(rows, range, direction)
 }

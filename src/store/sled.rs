@@ -167,7 +167,7 @@ impl Sled {
             });
         }
         rows.truncate(limit);
-        Ok(rows)
+        engine::in_order(rows, range, direction)
     }
 
     /// Large values are files beside the log, which sled does not sync.

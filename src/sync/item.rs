@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::job::PullJob;
 use super::reconcile::{Agreed, Here, Known, Met, Ours, Remote, Step};
 use super::record::{self, BaseContent, Link, Linked, ON_HOLD, OnHold, Quarantined};
 use super::strategy::{Favour, Strategy};
@@ -13,6 +14,7 @@ use crate::calendar::{
 };
 use crate::ical::{self, Object};
 use crate::id::{EventId, ResourceName, SourceId};
+use crate::jobs::Priority;
 use crate::provider::{RemoteId, RemoteTag, Version};
 use crate::store::{Batch, StoreError};
 
@@ -323,6 +325,12 @@ impl Engine {
         planned: Vec<Planned>,
         also: Batch,
     ) -> Result<(), crate::calendar::PutError> {
+        let mut also = also;
+        for plan in &planned {
+            if let Applied::Remove(remove) = &plan.applied {
+                self.bequeath(target, remove.event.0, &mut also).await?;
+            }
+        }
         let (applied, rows): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.applied, p.rows)).unzip();
         if applied.is_empty() && also.is_empty() {
             return Ok(());
@@ -334,6 +342,34 @@ impl Engine {
             }
         };
         self.calendars.apply(&target.source.user, &target.source.id, applied, write).await.map(drop)
+    }
+
+    /// An event leaves the source whose copy was shown. A twin of it, which differed when the two met and has been left as
+    /// it is since, is what is there now: its source is read again, and its content taken as a change.
+    async fn bequeath(&self, target: &Target, event: EventId, batch: &mut Batch) -> Result<(), StoreError> {
+        let user = &target.source.user;
+        let Some(row) = self.calendars.event(user, event).await? else { return Ok(()) };
+        for (_, met) in self.calendars.conflicts(user).await? {
+            if met.event != event || met.kind != ConflictKind::Twin || met.source == target.source.id {
+                continue;
+            }
+            let Some(linked) = record::link_of(&*self.store, &met.source, event).await? else { continue };
+            let is_untouched = matches!(&linked.link.base, BaseContent::Octets { opposite: Some(opposite), .. } if *opposite == row.revision);
+            let Ok(heir) = self.accounts.source(&met.source).await else { continue };
+            if is_untouched {
+                let base = BaseContent::Revision(row.revision);
+                let unseen = Link { tag: None, meaning: [0; 32], base, ..linked.link.clone() };
+                record::put_link(
+                    batch,
+                    &met.source,
+                    &Linked { remote: linked.remote, link: unseen },
+                    Some(&linked.link),
+                );
+                let job = PullJob { user: user.clone(), account: heir.account, source: heir.id, full: true };
+                self.queue.enqueue_into(batch, &job.wish(self.clock.now(), Priority::High));
+            }
+        }
+        Ok(())
     }
 
     fn put_rows(&self, target: &Target, rows: &Rows, outcome: &Outcome, batch: &mut Batch) {

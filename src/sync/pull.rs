@@ -17,7 +17,7 @@ use super::job::PullJob;
 use super::reconcile::{self, Remote};
 use super::record::{self, CURSORS, CursorRow, HELD, Held, Linked};
 use super::{Engine, Target};
-use crate::calendar::PutError;
+use crate::calendar::{Mirror, PutError};
 use crate::ical::Object;
 use crate::provider::{Cursor, Fault, Item, Page, Position, RemoteId, Then, Version};
 use crate::store::{Batch, StoreError};
@@ -54,7 +54,8 @@ const TWIN: &str = "the calendar has another item with this UID";
 const PAGES: usize = 10_000;
 /// How often a chunk is decided anew because somebody wrote meanwhile.
 const ATTEMPTS: usize = 5;
-/// For so long after a write, its absence from a listing is checked by asking for it.
+/// For so long after a write, its absence from a listing, and what a listing says of it, are checked by asking for it: a
+/// listing may show a moment before the write (providers.md 7.3: searches lag by up to three minutes).
 const LAG: SignedDuration = SignedDuration::from_mins(10);
 
 /// All that one round of changes said.
@@ -218,12 +219,16 @@ impl Engine {
         let listed: HashSet<&RemoteId> = items.iter().map(Item::id).collect();
         let mut absent = Vec::new();
         for (remote, linked) in known.iter().filter(|(remote, _)| !listed.contains(remote)) {
-            let is_recent = self.clock.now().duration_since(linked.link.at) < LAG;
-            if !is_recent || self.is_gone(target, remote).await? {
+            if !self.is_recent(&linked.link) || self.is_gone(target, remote).await? {
                 absent.push(remote.clone());
             }
         }
         Ok(absent)
+    }
+
+    /// Whether a listing may still show a moment before the last agreement.
+    fn is_recent(&self, link: &record::Link) -> bool {
+        self.clock.now().duration_since(link.at) < LAG
     }
 
     /// Whether the provider itself says that this one item is gone.
@@ -265,7 +270,11 @@ impl Engine {
         {
             fresh.extend(self.second_chance(target, remote, row, gone).await?);
         }
-        Ok(fresh)
+        let is_doubtful = |item: &Item| {
+            target.mirror == Mirror::TwoWay && known.get(item.id()).is_some_and(|linked| self.is_recent(&linked.link))
+        };
+        let asked = |item: Item| Item::Stub { id: item.id().clone(), tag: item.tag().cloned() };
+        Ok(fresh.into_iter().map(|item| if is_doubtful(&item) { asked(item) } else { item }).collect())
     }
 
     /// A quarantined item that could not be had is asked for again; a second one with the same UID is taken when the

@@ -321,18 +321,18 @@ impl Engine {
         if linked.link.tag.is_some() {
             return Ok(false);
         }
-        // The link means the copy without its marks.
-        let marked = if item::is_copy(target, &out.row) {
-            self.calendars.current(&target.source.user, out.event).await?
-        } else {
-            None
+        // The link means the copy without its marks. What they replaced is in our version; of a deleted event, in the base.
+        let mut ours = self.calendars.current(&target.source.user, out.event).await?;
+        if ours.is_none() {
+            ours = self.known(target, linked).await?.base;
+        }
+        let is_same = |object: &Object| {
+            let is_copy = |ours: &Object| ical::meaning(&ical::from_silent_copy(object, ours)) == linked.link.meaning;
+            ical::meaning(object) == linked.link.meaning || ours.as_ref().is_some_and(is_copy)
         };
         match target.provider.fetch(&target.source.remote, std::slice::from_ref(&linked.remote)).await {
             Ok(items) => Ok(items.into_iter().any(|item| match item {
-                Item::Full { object, .. } => Object::parse(object).map_or(true, |object| {
-                    let bare = marked.as_ref().map_or(object.clone(), |ours| ical::from_silent_copy(&object, ours));
-                    ical::meaning(&bare) != linked.link.meaning
-                }),
+                Item::Full { object, .. } => Object::parse(object).map_or(true, |object| !is_same(&object)),
                 Item::Stub { .. } => false,
             })),
             Err(Fault::Gone) => Ok(true),

@@ -258,8 +258,8 @@ fn an_archive_holds_a_file_for_each_event_and_packages_find_their_texts() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(home.ok(&["generate", "completions", shell]).contains("app-password"), "{shell}");
     }
-    let noted = home.command(&["check-config"]).env("LINEARTIME_LIMITS__MAX_INSTANCES", "7").output().unwrap();
-    assert!(String::from_utf8_lossy(&noted.stdout).contains("limits.max_instances has no effect"), "{noted:?}");
+    let noted = home.command(&["check-config"]).env("LINEARTIME_LIMITS__MAX_REQUEST_INSTANCES", "7").output().unwrap();
+    assert!(String::from_utf8_lossy(&noted.stdout).contains("limits.max_request_instances has no effect"), "{noted:?}");
 }
 
 /// Whatever the level, and whoever logs: our own lines or those of what we build on.

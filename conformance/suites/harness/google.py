@@ -131,6 +131,8 @@ class Google:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body leave together, and nobody waits for the network to send the second.
+            wbufsize, disable_nagle_algorithm = 1 << 20, True
 
             def log_message(self, *_):
                 pass

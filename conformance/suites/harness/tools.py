@@ -1,16 +1,18 @@
-"""Programs that come from elsewhere than PyPI: Debian packages, and packages of npm under target/."""
+"""What the suites need beside requirements.txt: Debian packages, and packages of npm and PyPI under target/."""
 
 import contextlib
 import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 NODE = ROOT / "target" / "conformance" / "node"
+PYTHON = ROOT / "target" / "conformance" / "python"
 STRICT = os.environ.get("CI") == "true"
 
 
@@ -44,6 +46,12 @@ def npm(*packages):
         return _npm(*packages)
 
 
+def pypi(*packages):
+    """A folder with these PyPI packages (name==version), for the import path: what only the long form needs."""
+    with alone():
+        return _pypi(*packages)
+
+
 def _debian(program, *packages):
     found = shutil.which(program)
     if found:
@@ -51,7 +59,7 @@ def _debian(program, *packages):
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         missing(f"{program} is not installed, and can't be without asking (Debian: {' '.join(packages)})")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "--quiet"], ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]):
+    for command in (["apt-get", "update", "--quiet"], ["apt-get", "-o", "DPkg::Lock::Timeout=600", "install", "--yes", "--quiet", "--no-install-recommends", *packages]):
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
         if done.returncode != 0:
             missing(f"{program} can't be installed: {done.stderr[-300:]}")
@@ -72,3 +80,17 @@ def _npm(*packages):
             missing(f"npm: {done.stderr[-300:]}")
         stamp.write_text("\n".join(wanted) + "\n")
     return NODE
+
+
+def _pypi(*packages):
+    stamp = PYTHON / "installed.txt"
+    have = stamp.read_text().split() if stamp.exists() else []
+    if not set(packages) <= set(have):
+        wanted = sorted({*have, *packages})
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target", PYTHON, *wanted],
+            capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            missing(f"PyPI: {done.stderr[-300:]}")
+        stamp.write_text("\n".join(wanted) + "\n")
+    return PYTHON

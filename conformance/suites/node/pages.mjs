@@ -70,15 +70,36 @@ try {
   await page.click("button.main");
   await page.waitForSelector("text=is connected");
 
+  console.log("connect Google and Microsoft");
+  for (const name of ["Google", "Microsoft"]) {
+    await page.goto(env.GATEWAY + "/accounts/new");
+    await page.click(`text=Sign in at ${name}`);
+    await page.waitForSelector("text=is connected");
+    await page.click("text=Accounts");
+  }
+
   console.log("year");
   await page.waitForFunction(async () => (await (await fetch("/calendar/agenda/2026-12-01")).text()).includes("alert(1)"), null, { timeout: 30_000, polling: 500 });
   await page.goto(env.GATEWAY + "/calendar/year/2026");
   assert.equal(await page.locator(".year section").count(), 12);
   assert.equal(await page.locator(".year li").count(), 365);
   assert.ok(await page.locator(".year i:not(.x)").count() > 0, "events are in the year");
+  for (const title of ["From Google", "From Microsoft"]) {
+    await page.waitForFunction(async (title) => (await (await fetch("/calendar/agenda/2026-12-01")).text()).includes(title), title, { timeout: 30_000, polling: 500 });
+  }
+  await page.goto(env.GATEWAY + "/calendar/year/2026");
+  const colours = await page.locator(".year i:not(.x)").evaluateAll((all) => [...new Set(all.map((one) => getComputedStyle(one).backgroundColor))]);
+  assert.ok(colours.length >= 3, `each calendar has its colour: ${colours}`);
   await page.goto(env.GATEWAY + "/calendar/agenda/2026-12-01");
   await page.click("text=alert(1)");
   assert.match(await page.textContent("h1"), /<script>alert\(1\)<\/script>/, "markup is text");
+
+  console.log("a line makes an event");
+  await page.goto(env.GATEWAY + "/event/new");
+  await page.fill("#line", "Lunch with Bo on 2026-12-08 12:30 at Rossi");
+  await page.click("text=Fill in");
+  assert.deepEqual(await Promise.all(["#title", "#from_day", "#from_time", "#location"].map((one) => page.inputValue(one))),
+    ["Lunch with Bo", "2026-12-08", "12:30", "Rossi"]);
 
   console.log("make an event");
   await page.goto(env.GATEWAY + "/calendar/month/2026-12");
@@ -113,11 +134,50 @@ try {
   await page.reload();
   await page.waitForSelector("text=From the phone", { timeout: 90_000 });
 
+  console.log("a feed that says busy and nothing else");
+  await page.goto(env.GATEWAY + "/sharing");
+  await page.fill("#name", "For colleagues");
+  await page.selectOption("#detail", "busy");
+  await page.click("text=Make the feed");
+  const feed = await (await fetch(await page.textContent("#address"))).text();
+  assert.match(feed, /DTSTART[^\r\n]*20261209T100000/);
+  assert.match(feed, /SUMMARY:Busy/i);
+  for (const secret of ["From the phone", "From Google", "From Microsoft", "Made in the browser", "alert"]) assert.ok(!feed.includes(secret), secret);
+
+  console.log("a conflict, and the person's word on it");
+  const there = (summary) => ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:phone", "BEGIN:VEVENT", "UID:argued", "DTSTAMP:20261201T000000Z",
+    "DTSTART:20261215T100000Z", "DTEND:20261215T110000Z", `SUMMARY:${summary}`, "END:VEVENT", "END:VCALENDAR", ""].join("\r\n");
+  const theirs = "Basic " + btoa(`${env.UPSTREAM_USER}:${env.UPSTREAM_PASSWORD}`), ours = "Basic " + btoa(`ana:${secret}`);
+  const upstreamPut = (summary) => fetch(env.UPSTREAM_CALENDAR + "argued.ics", { method: "PUT", body: there(summary), headers: { "content-type": "text/calendar", authorization: theirs } });
+  const includes = (title) => page.waitForFunction(async (title) => (await (await fetch("/calendar/agenda/2026-12-15")).text()).includes(title), title, { timeout: 30_000, polling: 300 });
+  assert.ok((await upstreamPut("Agreed")).ok);
+  await page.goto(env.GATEWAY + "/accounts");
+  await includes("Agreed");
+  const href = (await (await fetch(env.GATEWAY + "/dav/calendars/ana/unified/", { method: "PROPFIND", headers: { depth: "1", authorization: ours } })).text())
+    .match(/<[^>]*href>([^<]*argued[^<]*)</)[1];
+  // A poll between the two makes it no conflict; then once more.
+  let clash = false;
+  for (let turn = 1; turn <= 5 && !clash; turn++) {
+    const one = await upstreamPut(`Said there ${turn}`);
+    const two = await fetch(env.GATEWAY + href, { method: "PUT", body: there(`Said here ${turn}`), headers: { "content-type": "text/calendar", authorization: ours } });
+    assert.ok(one.ok && two.ok, `${one.status} ${two.status}`);
+    clash = await page.waitForFunction(async () => (await (await fetch("/conflicts")).text()).includes("changed twice"), null, { timeout: 5_000, polling: 300 })
+      .then(() => true, () => false);
+  }
+  assert.ok(clash, "the conflict is shown");
+  await page.goto(env.GATEWAY + "/conflicts");
+  await page.locator("li:has-text('changed twice') a.button").first().click();
+  assert.match(await page.textContent("table"), /Said here \d[\s\S]*Said there \d/);
+  const conflict = new URL(page.url()).pathname;
+  await page.click("text=Keep what is there");
+  await includes("Said there");
+
   const storage = await context.storageState();
   const paths = { "/calendar/year/2026": "year", "/calendar/month/2026-12": "month", "/calendar/week/2026-12-07": "week",
     "/calendar/agenda/2026-12-01": "agenda", "/event/new?day=2026-12-07": "event-new", "/accounts": "accounts", "/accounts/new": "connect",
-    "/accounts/new/caldav": "connect-caldav", "/devices": "devices", "/find-a-time?from=2026-12-01": "find-a-time", "/conflicts": "conflicts",
+    "/accounts/new/caldav": "connect-caldav", "/devices": "devices", "/find-a-time?from=2026-12-01": "find-a-time", "/conflicts": "conflicts", "/sharing": "sharing", "/accounts/new/ics": "connect-ics", "/accounts/new/icloud": "connect-icloud",
     "/history": "history", "/queue": "queue", "/audit": "audit", "/admin": "admin", "/me": "me", "/help": "help", "/help/proxy": "help-proxy" };
+  paths[conflict] = "conflict";
   await page.goto(env.GATEWAY + "/calendar/agenda/2026-12-07");
   paths[new URL(await page.locator("a:has-text('Made in the browser')").first().getAttribute("href"), env.GATEWAY).pathname] = "event";
   for (const [path, name] of Object.entries(paths)) { console.log("look", path); await look(storage, path, name); }

@@ -107,7 +107,7 @@ pub static PROPERTIES: &[Property] = &[
     fixed(caldav::MAX_RESOURCE_SIZE, "4791 5.2.5", DATA, |f, _| Some(Value::text(f.limits.size.to_string()))),
     fixed(caldav::MIN_DATE_TIME, "4791 5.2.6", DATA, |f, _| Some(Value::Text(utc(f.limits.earliest)))),
     fixed(caldav::MAX_DATE_TIME, "4791 5.2.7", DATA, |f, _| Some(Value::Text(utc(f.limits.latest)))),
-    fixed(caldav::MAX_INSTANCES, "4791 5.2.8", DATA, |_, _| Some(Value::text(MAX_INSTANCES))),
+    fixed(caldav::MAX_INSTANCES, "4791 5.2.8", DATA, |f, _| Some(Value::text(f.limits.instances.to_string()))),
     fixed(caldav::MAX_ATTENDEES_PER_INSTANCE, "4791 5.2.9", DATA, |f, _| {
         Some(Value::text(f.limits.attendees.to_string()))
     }),
@@ -334,6 +334,5 @@ const NAMED: On = On::UPPER.and(On::PRINCIPAL).and(On::HOME).and(On::SCHEDULING)
 /// Resources with a body of their own.
 const CONTENT: On = On::OBJECT.and(On::MESSAGE).and(On::FILE);
 const DATA: On = On::CALENDAR.and(On::SCHEDULING);
-const MAX_INSTANCES: &str = "3000";
 const TRANSPARENT: QName = QName::fixed(CALDAV, "transparent");
 const OPAQUE: QName = QName::fixed(CALDAV, "opaque");

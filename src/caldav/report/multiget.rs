@@ -32,6 +32,9 @@ impl Service {
         };
         let row = Arc::new(self.collection(id).await?);
         let view = self.calendars.view(id).await.map_err(Failure::store)?;
+        if matches!(&request.path, Path::Object(place) if view.get(&place.name).is_none()) {
+            return Err(Failure::NotFound);
+        }
         let base = request.path.href();
         let mut seen = HashSet::new();
         let mut items = VecDeque::with_capacity(multiget.hrefs.len());

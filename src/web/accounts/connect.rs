@@ -4,7 +4,7 @@
 use askama::Template;
 use http::StatusCode;
 
-use crate::account::{Account, AccountError, NewCalDav, ProviderKind};
+use crate::account::{Account, AccountError, NewCalDav, NewICloud, ProviderKind};
 use crate::web::Desk;
 use crate::web::page::{Answer, Page, done, shown};
 use crate::web::request::{Request, Trouble};
@@ -22,7 +22,7 @@ use crate::web::request::{Request, Trouble};
 {% if microsoft %}<a class="button main" href="/oauth/microsoft/start">Sign in at Microsoft</a>{% else %}<p class="note">An administrator has to register this server at Microsoft first: <a href="/help/microsoft">how to</a>.</p>{% endif %}</section>
 <section class="card"><h2>iCloud</h2><p>Apple's calendars, with an app-specific password.</p><a class="button main" href="/accounts/new/icloud">Connect iCloud</a></section>
 <section class="card"><h2>CalDAV</h2><p>Nextcloud, Fastmail, mailbox.org, Radicale and any other CalDAV server.</p><a class="button main" href="/accounts/new/caldav">Connect a CalDAV server</a></section>
-<section class="card"><h2>Subscription</h2><p>A calendar file on the web (ICS, webcal), read only. For now by the command line: <code>lineartime account add NAME --provider ics --url URL</code>.</p></section>
+<section class="card"><h2>Subscription</h2><p>A calendar file on the web (ICS, webcal), read only.</p><a class="button main" href="/accounts/new/ics">Subscribe to a calendar</a></section>
 </div>
 "#
 )]
@@ -97,17 +97,17 @@ pub(super) fn form(_: &Desk, request: &Request<'_>, provider: &str) -> Answer {
 pub(super) async fn connect(desk: &Desk, request: &Request<'_>, provider: &str) -> Answer {
     let (user, form) = (request.user()?, request.form());
     let label = Some(form.word("label").to_owned()).filter(|label| !label.is_empty());
+    let (username, password) = (form.word("username").to_owned(), form.secret("password"));
     let connected = match provider {
-        "caldav" | "icloud" => {
-            let address = if provider == "icloud" { ICLOUD } else { form.word("address") };
-            let new = NewCalDav {
-                label: label.or_else(|| (provider == "icloud").then(|| "iCloud".to_owned())),
-                address: address.to_owned(),
-                username: form.word("username").to_owned(),
-                password: form.secret("password"),
-            };
-            desk.accounts.add_caldav(user, new).await
+        "caldav" => {
+            let address = form.word("address").to_owned();
+            desk.accounts.add_caldav(user, NewCalDav { label, address, username, password }).await
         }
+        "icloud" => {
+            let label = label.or_else(|| Some("iCloud".to_owned()));
+            desk.accounts.add_icloud(user, NewICloud { label, username, password }).await
+        }
+        "ics" => desk.accounts.add_feed(user, form.word("address"), label.as_deref()).await,
         _ => return Err(Trouble::NotFound),
     };
     match connected {
@@ -116,7 +116,11 @@ pub(super) async fn connect(desk: &Desk, request: &Request<'_>, provider: &str) 
             let count = desk.accounts.sources_of(&account).await?.len();
             done(
                 "/accounts",
-                &format!("{} is connected, with {count} calendars. Their events are coming in.", account.label),
+                &format!(
+                    "{} is connected, with {count} calendar{}. Events are coming in.",
+                    account.label,
+                    if count == 1 { "" } else { "s" }
+                ),
             )
         }
         Err(AccountError::Store(error)) => Err(Trouble::later(error)),
@@ -132,7 +136,7 @@ pub(super) async fn connect(desk: &Desk, request: &Request<'_>, provider: &str) 
 fn field(error: &AccountError) -> &'static str {
     match error {
         AccountError::BadLabel | AccountError::LabelTaken(_) => "Name for it",
-        AccountError::AlreadyConnected(_) => "User name",
+        AccountError::AppPassword => "Password",
         _ => "Address",
     }
 }

@@ -87,6 +87,10 @@ async fn heads_and_bodies() {
     server.ask("PUT", &object, &[("content-range", "bytes 0-1/2")], "x").await.is(400);
     server.ask("PUT", &object, &[("content-encoding", "gzip")], "x").await.is(415);
     server.ask("PROPFIND", HOME, &[("depth", "2")], "").await.is(400);
+    // RFC 4918 8.4: a body that would be passed over.
+    for method in ["GET", "DELETE", "COPY", "MOVE"] {
+        server.ask(method, &object, &[], "<x/>").await.is(415);
+    }
 }
 
 #[tokio::test]
@@ -119,6 +123,7 @@ async fn objects() {
         "BEGIN:VEVENT\r\nUID:other\r\nDTSTART:20260310T090000Z\r\nEND:VEVENT\r\nEND:VCALENDAR",
     );
     let method = good.replace("VERSION:2.0", "VERSION:2.0\r\nMETHOD:REQUEST");
+    let counted = good.replace("DURATION", "RRULE:FREQ=DAILY;COUNT=3001\r\nDURATION");
     let cases = [
         ("", 403, "<C:valid-calendar-data/>"),
         ("nonsense", 403, "<C:valid-calendar-data/>"),
@@ -126,6 +131,7 @@ async fn objects() {
         (todo.as_str(), 403, "<C:supported-calendar-component/>"),
         (two.as_str(), 403, "<C:valid-calendar-object-resource/>"),
         (method.as_str(), 403, "<C:valid-calendar-object-resource/>"),
+        (counted.as_str(), 403, "<C:max-instances/>"),
     ];
     for (body, status, element) in cases {
         server.ask("PUT", &path, &[], body).await.is(status).violates(element);
@@ -215,6 +221,10 @@ async fn queries() {
     let answer = server.ask("REPORT", UNIFIED, &[], &multiget).await.is(507);
     answer.violates("<D:number-of-matches-within-limits/>");
     server.ask("REPORT", HOME, &[], &query(collation)).await.is(403);
+    let one = format!(
+        "<C:calendar-multiget {NS}><D:prop><D:getetag/></D:prop><D:href>{UNIFIED}q.ics</D:href></C:calendar-multiget>"
+    );
+    server.ask("REPORT", &format!("{UNIFIED}none.ics"), &[], &one).await.is(404);
     let busy = format!("<C:free-busy-query {NS}/>");
     server.ask("REPORT", UNIFIED, &[], &busy).await.is(400);
 }

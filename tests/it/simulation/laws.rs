@@ -47,6 +47,13 @@ impl Life {
         all
     }
 
+    /// The revisions of an event with who wrote each, for whoever looks into a failure.
+    async fn tale(&self, uid: &str) -> Vec<String> {
+        let infos = self.world.calendars().history(&self.world.user, uid).await.unwrap();
+        let told = infos.iter().zip(self.history(uid).await);
+        told.map(|(info, (_, meaning))| format!("{} {:?} {meaning:?}", info.at, info.author)).collect()
+    }
+
     /// Events whose copies differed when they met, as recorded: they are left so until somebody edits.
     async fn twins(&self) -> BTreeSet<String> {
         let mut twins = BTreeSet::new();
@@ -116,7 +123,9 @@ impl Life {
         let shown = self.shown(&self.world.unified()).await;
         for (uid, last) in &self.last {
             match last {
-                Last::Says(meaning) => assert_eq!(shown.get(uid), Some(meaning), "{uid}"),
+                Last::Says(meaning) => {
+                    assert_eq!(shown.get(uid), Some(meaning), "{uid}, {:?}", self.tale(uid).await);
+                }
                 Last::Nowhere => {
                     assert_eq!(shown.get(uid), None, "{uid} is back");
                     for account in ACCOUNTS {

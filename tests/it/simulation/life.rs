@@ -300,7 +300,11 @@ impl Life {
                 true
             }
             Err(PutError::ConditionFailed | PutError::NotFound) => false,
-            Err(_) => true,
+            Err(_) => {
+                // It may be on disk all the same.
+                *self.edits.entry(uid.to_owned()).or_default() += 1;
+                true
+            }
         }
     }
 
@@ -352,6 +356,8 @@ impl Life {
             Some((name, _)) if self.dice.percent(25) => {
                 self.world.far_delete(account, &name);
                 self.provided.remove(&(account, uid.clone()));
+                // An edit whose answer was lost, and whose event was deleted there since, is made anew: that invites anew.
+                self.edits.entry(uid.clone()).and_modify(|edits| *edits += 1);
                 if elsewhere { Last::Contested } else { Last::Nowhere }
             }
             found => {

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use lineartime::clock::{Clock, ManualClock};
 use lineartime::entropy::{SeededEntropy, number};
-use lineartime::ical::{ComponentKind, Object};
+use lineartime::ical::ComponentKind;
 use lineartime::provider::{
     CalendarDetails, Change, Channel, Cursor, Fault, Hook, IdempotencyKey, Item, Notify, Page, PageToken, Position,
     Provider, RemoteCalendar, RemoteId, RemoteTag, Removal, Stored, Then, Version, Written,
@@ -162,8 +162,9 @@ impl Service {
         (calendar.is_some() || !is_graph).then(|| self.state().channels.make(hook, is_graph))
     }
 
-    fn mail(&self, is_done: bool, notify: Notify, uid: Option<&str>) {
-        if let Some(uid) = uid.filter(|_| is_done && notify == Notify::Attendees) {
+    /// Something was done; the attendees may hear of it. What was done before is not done again.
+    fn mail(&self, notify: Notify, uid: &str) {
+        if notify == Notify::Attendees {
             *self.state().mails.entry(uid.to_owned()).or_default() += 1;
         }
     }
@@ -220,7 +221,8 @@ impl Service {
         Written { version: Version { id, tag: Some(tag_of(tag)) }, stored: Stored::Different(octets) }
     }
 
-    fn creates(&self, key: &IdempotencyKey, object: &Object) -> Result<Written, Fault> {
+    fn creates(&self, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {
+        let object = change.object;
         let there = {
             let state = self.state();
             let now = state.at(state.journal.len());
@@ -241,25 +243,30 @@ impl Service {
             }
         };
         self.state().made.insert(key.as_str().to_owned(), id.clone());
+        self.mail(change.notify, object.uid());
         Ok(self.stored(id, self.normalised(object.octets()), "create"))
     }
 
-    fn updates(&self, version: &Version, object: &Object) -> Result<Written, Fault> {
+    fn updates(&self, version: &Version, change: &Change<'_>) -> Result<Written, Fault> {
         self.state().demand(version)?;
-        Ok(self.stored(version.id.clone(), self.normalised(object.octets()), "update"))
+        self.mail(change.notify, change.object.uid());
+        Ok(self.stored(version.id.clone(), self.normalised(change.object.octets()), "update"))
     }
 
-    fn deletes(&self, version: &Version) -> Result<(), Fault> {
-        let mut state = self.state();
-        match state.demand(version) {
-            Err(Fault::Gone) => Ok(()),
-            Err(fault) => Err(fault),
-            Ok(()) => {
-                state.write(&self.clock, version.id.clone(), None);
-                state.writes.push(format!("delete {}", version.id));
-                Ok(())
-            }
+    fn deletes(&self, version: &Version, removal: &Removal<'_>) -> Result<(), Fault> {
+        let demanded = self.state().demand(version);
+        match demanded {
+            Err(Fault::Gone) => return Ok(()),
+            other => other?,
         }
+        let mut state = self.state();
+        state.write(&self.clock, version.id.clone(), None);
+        state.writes.push(format!("delete {}", version.id));
+        drop(state);
+        if let Some(base) = removal.base {
+            self.mail(removal.notify, base.uid());
+        }
+        Ok(())
     }
 
     fn finds(&self, ids: &[RemoteId]) -> Result<Vec<Item>, Fault> {
@@ -409,36 +416,27 @@ impl Provider for Service {
     }
 
     async fn create(&self, _calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {
-        let object = change.object;
         let trouble = self.arrives("create").await?;
         if trouble == Some(Trouble::Twice) {
-            drop(self.creates(key, object));
+            drop(self.creates(key, change));
         }
-        let created = self.creates(key, object);
-        self.mail(created.is_ok(), change.notify, Some(object.uid()));
-        Self::answered(trouble, created)
+        Self::answered(trouble, self.creates(key, change))
     }
 
     async fn update(&self, _calendar: &RemoteId, version: &Version, change: &Change<'_>) -> Result<Written, Fault> {
-        let object = change.object;
         let trouble = self.arrives(&format!("update {}", version.id)).await?;
         if trouble == Some(Trouble::Twice) {
-            drop(self.updates(version, object));
+            drop(self.updates(version, change));
         }
-        let updated = self.updates(version, object);
-        self.mail(updated.is_ok(), change.notify, Some(object.uid()));
-        Self::answered(trouble, updated)
+        Self::answered(trouble, self.updates(version, change))
     }
 
     async fn delete(&self, _calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault> {
         let trouble = self.arrives(&format!("delete {}", version.id)).await?;
         if trouble == Some(Trouble::Twice) {
-            drop(self.deletes(version));
+            drop(self.deletes(version, removal));
         }
-        let base = removal.base.map(Object::uid);
-        let deleted = self.deletes(version);
-        self.mail(deleted.is_ok(), removal.notify, base);
-        Self::answered(trouble, deleted)
+        Self::answered(trouble, self.deletes(version, removal))
     }
 
     fn can_watch(&self) -> bool {

@@ -9,7 +9,9 @@ pub(super) fn lines(mut draft: Draft, event: &Value, kept: &stash::Kept) -> Draf
     let attendees = event.get("attendees").and_then(Value::as_array).filter(|all| !all.is_empty());
     let others: Vec<&str> = kept.values("person").collect();
     let organizer = event.get("organizer").and_then(|organizer| Some((organizer, string(organizer, "email")?)));
-    let is_meeting = attendees.is_some() || kept.has_property("ATTENDEE") || organizer.is_some_and(|(who, _)| who.get("self") != Some(&json!(true)));
+    let is_meeting = attendees.is_some()
+        || kept.has_property("ATTENDEE")
+        || organizer.is_some_and(|(who, _)| who.get("self") != Some(&json!(true)));
     if let Some((who, email)) = organizer.filter(|_| is_meeting) {
         let line = named(Line::new("ORGANIZER"), string(who, "displayName"));
         draft = draft.line(extra(line, &others, "ORGANIZER", email).value(&format!("mailto:{email}")));

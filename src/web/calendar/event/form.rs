@@ -6,6 +6,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, ToSpan as _};
 
 use super::Found;
+use crate::agenda::{Clockwork, Input, InputFault, quick};
 use crate::ical::{Component, Object, Zone};
 use crate::web::calendar::edit::Wanted;
 use crate::web::calendar::read::{Calendar, calendars, text};
@@ -56,8 +57,16 @@ struct EventForm<'a> {
 }
 
 #[derive(Template)]
-#[template(ext = "html", source = r#"<p><a href="/calendar">Calendar</a></p><h1>New event</h1>{{ form|safe }}"#)]
-struct New {
+#[template(
+    ext = "html",
+    source = r#"<p><a href="/calendar">Calendar</a></p><h1>New event</h1>
+<form method="get" class="card"><label for="line">In one line</label>
+<div class="row"><input id="line" name="line" value="{{ line }}" maxlength="500" placeholder="Lunch with Ana tomorrow 12:30 at Rossi"><button>Fill in</button></div>
+<p class="hint">In English. What was understood stands in the form below; nothing is saved yet.</p></form>
+{{ form|safe }}"#
+)]
+struct New<'a> {
+    line: &'a str,
     form: String,
 }
 
@@ -122,6 +131,24 @@ impl Fields {
             repeat: "keep".to_owned(),
             calendar: String::new(),
         }
+    }
+
+    /// The same with what a line said.
+    fn with(self, input: &Input) -> Self {
+        let (title, location) = (input.title.clone(), input.location.clone());
+        let said = Self { title: title.unwrap_or_default(), location: location.unwrap_or_default(), ..self };
+        // As written on the clock of the page: a date, and for a time `T` and the time after it.
+        let parted = |text: &Option<String>| {
+            let text = text.clone().unwrap_or_default();
+            let time = text.get(11..16).unwrap_or_default().to_owned();
+            (text.get(..10).unwrap_or_default().to_owned(), time)
+        };
+        let (from_day, from_time) = parted(&input.start);
+        if input.all_day == Some(true) {
+            return Self { all_day: true, to_day: from_day.clone(), from_day, ..said };
+        }
+        let (to_day, to_time) = parted(&input.end);
+        Self { from_day, from_time, to_day, to_time, ..said }
     }
 
     /// What they mean, or which field is wrong.
@@ -214,7 +241,21 @@ pub(super) async fn blank(desk: &Desk, request: &Request<'_>) -> Answer {
         calendar: "unified".to_owned(),
         ..Fields::default()
     };
-    answer(desk, request, &fields, ("", StatusCode::OK)).await
+    let line = ask.word("line");
+    if line.is_empty() {
+        return answer(desk, request, &fields, ("", StatusCode::OK)).await;
+    }
+    let clock = time::zone(request).name().and_then(Clockwork::named).unwrap_or_else(Clockwork::utc);
+    match quick(line, &clock, desk.clock.now()) {
+        Ok(input) => answer(desk, request, &fields.with(&input), ("", StatusCode::OK)).await,
+        Err(InputFault::Member(_, words)) => {
+            let problem = format!("In one line: this {words}.");
+            answer(desk, request, &fields, (&problem, StatusCode::UNPROCESSABLE_ENTITY)).await
+        }
+        Err(other) => {
+            answer(desk, request, &fields, (&format!("In one line: {other}."), StatusCode::UNPROCESSABLE_ENTITY)).await
+        }
+    }
 }
 
 /// The form again, with what was typed and what is wrong with it.
@@ -224,7 +265,9 @@ pub(super) async fn again(desk: &Desk, request: &Request<'_>, fields: Fields, pr
 
 async fn answer(desk: &Desk, request: &Request<'_>, fields: &Fields, (problem, status): (&str, StatusCode)) -> Answer {
     let form = html(desk, request, fields, (problem, None)).await?;
-    Page { title: "New event", here: "/calendar", content: &New { form } }.answer(request, status)
+    let ask = request.ask();
+    Page { title: "New event", here: "/calendar", content: &New { line: ask.word("line"), form } }
+        .answer(request, status)
 }
 
 #[cfg(test)]
@@ -241,6 +284,18 @@ mod tests {
             repeat: "weekly".to_owned(),
             ..Fields::default()
         }
+    }
+
+    #[test]
+    fn a_line_fills_the_form() {
+        let (clock, now) = (Clockwork::named("Europe/Vienna").unwrap(), "2026-03-04T08:00:00Z".parse().unwrap());
+        let said = fields().with(&quick("Lunch with Ana tomorrow 12:30 at Rossi", &clock, now).unwrap());
+        let wanted = said.wanted().unwrap();
+        assert_eq!((wanted.title.as_str(), wanted.location.as_str()), ("Lunch with Ana", "Rossi"));
+        assert_eq!(wanted.start.to_string(), "2026-03-05T12:30:00");
+        assert_eq!(wanted.end.to_string(), "2026-03-05T13:30:00");
+        let whole = fields().with(&quick("Holiday tomorrow", &clock, now).unwrap()).wanted().unwrap();
+        assert!(whole.all_day && whole.end.to_string() == "2026-03-06T00:00:00");
     }
 
     #[test]

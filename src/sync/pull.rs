@@ -395,7 +395,8 @@ impl Engine {
                     Ok(object) if !uids.insert(object.uid().to_owned()) => later.push((version, octets)),
                     Ok(object) => match self.plan(target, version.clone(), object, gone).await? {
                         Plan::Do(plan) => planned.push(*plan),
-                        Plan::Nothing => {}
+                        // It is as it was agreed on; what kept it from being read has passed.
+                        Plan::Nothing => self.let_go(target, &version.id, &mut also).await?,
                         Plan::Another(left) => {
                             planned.push(*left);
                             later.push((version, octets));
@@ -417,6 +418,15 @@ impl Engine {
             }
         }
         Err(PutError::Stale.into())
+    }
+
+    /// Takes an item out of quarantine, if it is there.
+    async fn let_go(&self, target: &Target, remote: &RemoteId, batch: &mut Batch) -> Result<(), StoreError> {
+        let key = (target.source.id.clone(), remote.as_str().to_owned());
+        if record::QUARANTINE.get(&*self.store, &key).await?.is_some() {
+            record::release(batch, &target.source.id, remote);
+        }
+        Ok(())
     }
 
     /// Since when an item is in quarantine, which may be now.

@@ -319,6 +319,6 @@ async fn the_address_takes_what_graph_sends_and_nothing_else() {
     ];
     for (method, query, body, expected) in cases {
         let answer = server.raw(method, &format!("{hook}{query}"), &[], body).await;
-        assert_eq!(answer.status.as_u16(), expected, "{method} {query} {:.40}", body);
+        assert_eq!(answer.status.as_u16(), expected, "{method} {query} {body:.40}");
     }
 }

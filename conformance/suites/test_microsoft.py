@@ -622,6 +622,13 @@ def test_changes_come_by_notification(hooked, graph):
     assert set(statuses) == {"202"}, statuses
 
 
+def test_a_change_that_is_told_before_the_list_of_changes_has_it_is_looked_for_again(hooked, graph):
+    graph.fault("delta-lags")
+    graph.create(subject="told early")
+    seen(hooked, "told early")
+    assert len(readings(graph)) >= 2
+
+
 @pytest.mark.parametrize("token", [
     "Validation: Testing client application reachability for subscription Request-Id: 1f9a", "a+b&c=d/e", "<script>alert(1)</script>", "é" * 100,
 ])

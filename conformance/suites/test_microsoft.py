@@ -653,7 +653,7 @@ def test_only_a_handshake_is_echoed(gateway):
     ("", 400), ("{", 400), ("[]", 400), ("null", 400), ("{}", 400), ('{"value": 7}', 400), ('{"value": [7]}', 400), ("\x00\xff", 400),
     ("[" * 100_000, 400), ('{"value": []}', 202), ('{"value": [{}]}', 202), ('{"value": [{"subscriptionId": 7, "clientState": []}]}', 202),
     ('{"value": [{"subscriptionId": "' + "x" * 100_000 + '"}]}', 202), ('{"value": [], "x": "' + "x" * 300_000 + '"}', 413),
-])
+], ids=range(14))
 def test_what_is_no_notification_is_refused_and_nothing_is_done(gateway, body, code):
     assert post(gateway, body)[0] == code
     assert gateway.json("job", "list") == []

@@ -622,6 +622,13 @@ def test_changes_come_by_notification(hooked, graph):
     assert set(statuses) == {"202"}, statuses
 
 
+def test_a_change_that_is_told_before_the_list_of_changes_has_it_is_looked_for_again(hooked, graph):
+    graph.fault("delta-lags")
+    graph.create(subject="told early")
+    seen(hooked, "told early")
+    assert len(readings(graph)) >= 2
+
+
 @pytest.mark.parametrize("token", [
     "Validation: Testing client application reachability for subscription Request-Id: 1f9a", "a+b&c=d/e", "<script>alert(1)</script>", "é" * 100,
 ])
@@ -646,7 +653,7 @@ def test_only_a_handshake_is_echoed(gateway):
     ("", 400), ("{", 400), ("[]", 400), ("null", 400), ("{}", 400), ('{"value": 7}', 400), ('{"value": [7]}', 400), ("\x00\xff", 400),
     ("[" * 100_000, 400), ('{"value": []}', 202), ('{"value": [{}]}', 202), ('{"value": [{"subscriptionId": 7, "clientState": []}]}', 202),
     ('{"value": [{"subscriptionId": "' + "x" * 100_000 + '"}]}', 202), ('{"value": [], "x": "' + "x" * 300_000 + '"}', 413),
-])
+], ids=range(14))
 def test_what_is_no_notification_is_refused_and_nothing_is_done(gateway, body, code):
     assert post(gateway, body)[0] == code
     assert gateway.json("job", "list") == []

@@ -52,11 +52,9 @@ impl Messages {
         Some(due.saturating_sub(now))
     }
 
-    /// A reading begins, or what was wished for can't be: the next message counts.
-    pub(super) fn begun(&self, key: &str) {
-        if let Some(heard) = self.lock().get_mut(key) {
-            heard.waits = false;
-        }
+    /// A reading begins, or what was wished for can't be: the next message counts. Whether a message asked for it.
+    pub(super) fn begun(&self, key: &str) -> bool {
+        self.lock().get_mut(key).is_some_and(|heard| std::mem::take(&mut heard.waits))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Heard>> {
@@ -78,7 +76,7 @@ mod tests {
         assert_eq!(messages.pause("a", at(0)), Some(at(0)));
         assert_eq!(messages.pause("a", at(1)), None, "the reading has not begun");
         assert_eq!(messages.pause("b", at(1)), Some(at(0)), "another calendar's are its own");
-        messages.begun("a");
+        assert!(messages.begun("a") && !messages.begun("a") && !messages.begun("c"));
         assert_eq!(messages.pause("a", at(300)), Some(at(700)), "it may have missed this one");
         assert_eq!(messages.pause("a", at(999)), None);
         messages.begun("a");

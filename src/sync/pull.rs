@@ -58,6 +58,15 @@ const ATTEMPTS: usize = 5;
 /// listing may show a moment before the write (providers.md 7.3: searches lag by up to three minutes).
 const LAG: SignedDuration = SignedDuration::from_mins(10);
 
+/// Whether a round named any item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// None.
+    Nothing,
+    /// Some.
+    Something,
+}
+
 /// All that one round of changes said.
 struct Round {
     items: Vec<Item>,
@@ -69,22 +78,23 @@ struct Round {
 }
 
 impl Engine {
-    /// Reads the source once.
-    pub(super) async fn pull(&self, job: &PullJob) -> Result<(), PullError> {
+    /// Reads the source once. Whether it told of anything.
+    pub(super) async fn pull(&self, job: &PullJob) -> Result<Told, PullError> {
         let target = self.target(&job.source).await?;
         let before = CURSORS.get(&*self.store, &job.source).await?;
         let (round, compared) = self.round(&target, before.clone(), job.full).await?;
         let since = before.as_ref().map(|row| row.at);
         let row = CursorRow { cursor: round.cursor.clone(), compared, at: since.unwrap_or_default() };
         let is_quiet = round.items.is_empty() && round.gone.is_empty() && !round.complete;
+        let told = if is_quiet { Told::Nothing } else { Told::Something };
         let is_quiet = is_quiet && before.as_ref() == Some(&row) && self.confirmed.holds(&job.source);
         if is_quiet && record::quarantined(&*self.store, &job.source).await?.is_empty() {
-            return Ok(());
+            return Ok(told);
         }
         self.confirmed.doubt(&job.source);
         self.take(&target, round, row).await?;
         self.confirmed.confirm(&job.source);
-        Ok(())
+        Ok(told)
     }
 
     /// Takes a round in, and the cursor `row` with the last of it.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::Engine;
 use super::attempts::Kind;
 use super::job::{self, DISCOVER, PULL, PUSH, PullJob, WATCH};
-use super::pull::PullError;
+use super::pull::{PullError, Told};
 use super::push::Pushed;
 use crate::calendar::{PushJob, PutError};
 use crate::clock::Clock;
@@ -25,6 +25,8 @@ const OFTENEST: Duration = Duration::from_mins(5);
 const SELDOMEST: Duration = Duration::from_hours(24);
 /// Channels are looked after no more often than this.
 const WATCHED: Duration = Duration::from_secs(5);
+/// A look that a message asked for and that found nothing is followed by another after this.
+const LATE: Duration = Duration::from_secs(5);
 /// How long to stay away from a queue that can't be read.
 const QUEUE_TROUBLE: Duration = Duration::from_secs(5);
 
@@ -111,15 +113,19 @@ impl Engine {
     }
 
     async fn run_pull(&self, job: &PullJob) -> Outcome {
-        self.messages.begun(&job.key());
+        let is_asked = self.messages.begun(&job.key());
         self.attempts.begin(&job.source, Kind::Pull);
         let result = self.pull(job).await;
         // That nobody wants it read is no trouble.
         let trouble = result.as_ref().err().filter(|error| !matches!(error, PullError::NotMirrored));
         self.attempts.end(&job.source, Kind::Pull, trouble.map(ToString::to_string));
         match result {
-            Ok(()) => {
-                Outcome::Again { at: job::after(self.clock.now(), self.spread(self.poll_interval(&job.source).await)) }
+            Ok(told) => {
+                let pause = self.poll_interval(&job.source).await;
+                // What a message was about may not be in the list of changes yet (Graph replicates it lazily).
+                let is_early = is_asked && told == Told::Nothing;
+                let pause = if is_early { pause.min(LATE) } else { self.spread(pause) };
+                Outcome::Again { at: job::after(self.clock.now(), pause) }
             }
             Err(PullError::NotMirrored) => Outcome::Done,
             Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,

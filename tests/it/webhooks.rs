@@ -19,8 +19,13 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// An account at a service that tells of changes, connected and read.
 async fn told_by(style: Style) -> (World, Arc<Service>) {
+    told_late(style, SignedDuration::ZERO).await
+}
+
+/// The same, and a change is in no listing for so long.
+async fn told_late(style: Style, lag: SignedDuration) -> (World, Arc<Service>) {
     let mut world = World::new(3, [("a", Upstream::new(Manners::default(), &["work"]))]);
-    let habits = Habits { style, page: 50, lag: SignedDuration::ZERO, expires: 0, follows_up: 0, repeats: 0 };
+    let habits = Habits { style, page: 50, lag, expires: 0, follows_up: 0, repeats: 0 };
     let service = Arc::new(Service::new("a", habits, (world.net.clone(), world.clock.clone()), 5));
     world.services.insert("a".to_owned(), service.clone());
     world.config.hooks = Some(hooks("https://cal.example.org/"));
@@ -76,6 +81,22 @@ async fn a_message_leads_to_a_reading_and_a_burst_to_one_more() {
     assert_eq!(world.summaries(&world.unified()).await, ["News"]);
     let count = readings(&world);
     assert!((1..=2).contains(&count), "{count}");
+}
+
+/// Graph tells of a change before its list of changes has it.
+#[tokio::test]
+async fn a_message_that_comes_too_early_leads_to_another_look() {
+    let (world, service) = told_late(Style::Graph, SignedDuration::from_secs(3)).await;
+    service.put("1", event("u1", "Late", ""));
+    assert_eq!(tell(&world, &[entry(&channel(&service))]).await, 202);
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(readings(&world), 1);
+    world.pass(Duration::from_secs(6)).await;
+    assert_eq!(world.summaries(&world.unified()).await, ["Late"]);
+    // And then it is quiet until the next message or poll.
+    world.net.take_lines();
+    world.pass(HOUR).await;
+    assert_eq!(readings(&world), 0);
 }
 
 /// W3 and 93: what is wrong beside what is right does nothing, and is answered alike.
@@ -267,6 +288,7 @@ async fn a_calendar_under_another_id_goes_on_if_what_is_in_it_says_that_it_is_th
             }
         }
         service.rename("/home/other/");
+        rename_in_list(&world);
         world.sync().await;
         let after = world.accounts().sources(&world.user).await.unwrap();
         let shown = world.summaries(&world.unified()).await;
@@ -288,6 +310,13 @@ async fn a_calendar_under_another_id_goes_on_if_what_is_in_it_says_that_it_is_th
             assert_eq!(after.len(), before.len() + 1);
         }
     }
+}
+
+/// The list of calendars comes from the server by which the account was connected.
+fn rename_in_list(world: &World) {
+    let mut server = world.at("a");
+    let calendar = server.calendars.remove("work").unwrap();
+    server.calendars.insert("other".to_owned(), calendar);
 }
 
 async fn name_of(world: &World, summary: &str) -> String {

@@ -6,7 +6,7 @@
 //!
 //! Faults: `throttle` `batch-throttle` (value: Retry-After), `no-batch`, `unavailable`, `mailbox-gone`, `login-page`, `claims`,
 //! `no-calendars`, `lost-create`, `duplicate-400`, `duplicate-without-id`, `etag-moves`, `slow-action`, `empty-page`, `repeats`,
-//! `says-removed` (value: id), `delta-expired`, `delta-expired-400`, `next-link-expired`, `token-error` (value: `error:number`),
+//! `says-removed` (value: id), `delta-lags`, `delta-expired`, `delta-expired-400`, `next-link-expired`, `token-error` (value: `error:number`),
 //! `scopes` (value: what is granted), `consent-denied`, `rotation-strict`. Of subscriptions: `handshake-fails`, `subscription-seconds`
 //! (value: how long they last), `renewal-fails` (404), `renewal-unavailable`, `lose-notifications`.
 //! `notify`, `forge` and `end-subscriptions` make Graph call, somebody else call, and subscriptions end without a word.

@@ -19,13 +19,24 @@ pub(super) fn defect(value: &Value, kind: &str) -> Option<String> {
         if name.starts_with('@') || name.contains("@odata.") {
             continue;
         }
-        let Some(property) = property(kind, name) else { return Some(format!("{kind} has no member {name}")) };
+        let Some(property) = property(kind, name) else {
+            if is_open(kind) {
+                continue;
+            }
+            return Some(format!("{kind} has no member {name}"));
+        };
         let wanted = property.get("type").and_then(Value::as_str).unwrap_or_default();
         if let Some(why) = typed(member, wanted) {
             return Some(format!("{kind}.{name}: {why}"));
         }
     }
     None
+}
+
+/// Whether a type has members that its description does not name (OData's open types).
+fn is_open(kind: &str) -> bool {
+    let described = subset().get("types").and_then(|types| types.get(kind));
+    described.and_then(|described| described.get("openType")) == Some(&Value::Bool(true))
 }
 
 /// The member of a type or of one of those it is derived from.

@@ -200,10 +200,20 @@ class ICloud(Disguise):
         if not self.running.acquire(blocking=False):
             self.complaints.append(f"two at once: {exchange.handler.command} {exchange.handler.path}")
             return exchange.answer(503, [], b"")
+        # Over when its answer goes out: the next request may be here before this thread comes back from writing.
+        answer, rest = exchange.answer, [self.running.release]
+
+        def answered(*told):
+            while rest:
+                rest.pop()()
+            return answer(*told)
+
+        exchange.answer = answered
         try:
             super().carry(exchange)
         finally:
-            self.running.release()
+            while rest:
+                rest.pop()()
 
     def refuse(self, exchange, method, path):
         headers, is_partition = exchange.handler.headers, exchange.handler.server is self.second

@@ -10,6 +10,15 @@ const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const WIDTHS = { phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 900 } };
 const PASSWORD = "tall blue ladder 41";
 
+// Asks again until it is so.
+async function until(check, what, seconds = 30) {
+  for (const end = Date.now() + seconds * 1000; Date.now() < end; await new Promise((done) => setTimeout(done, 300))) {
+    if (await check()) return true;
+  }
+  assert.ok(false, `did not come: ${what}`);
+}
+const says = (page, path, text) => page.evaluate(async ([path, text]) => (await (await fetch(path)).text()).includes(text), [path, text]);
+
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
 const findings = [];
 
@@ -79,13 +88,13 @@ try {
   }
 
   console.log("year");
-  await page.waitForFunction(async () => (await (await fetch("/calendar/agenda/2026-12-01")).text()).includes("alert(1)"), null, { timeout: 30_000, polling: 500 });
+  await until(() => says(page, "/calendar/agenda/2026-12-01", "alert(1)"), "the events of the upstream");
   await page.goto(env.GATEWAY + "/calendar/year/2026");
   assert.equal(await page.locator(".year section").count(), 12);
   assert.equal(await page.locator(".year li").count(), 365);
   assert.ok(await page.locator(".year i:not(.x)").count() > 0, "events are in the year");
   for (const title of ["From Google", "From Microsoft"]) {
-    await page.waitForFunction(async (title) => (await (await fetch("/calendar/agenda/2026-12-01")).text()).includes(title), title, { timeout: 30_000, polling: 500 });
+    await until(() => says(page, "/calendar/agenda/2026-12-01", title), title);
   }
   await page.goto(env.GATEWAY + "/calendar/year/2026");
   const colours = await page.locator(".year i:not(.x)").evaluateAll((all) => [...new Set(all.map((one) => getComputedStyle(one).backgroundColor))]);
@@ -149,22 +158,23 @@ try {
     "DTSTART:20261215T100000Z", "DTEND:20261215T110000Z", `SUMMARY:${summary}`, "END:VEVENT", "END:VCALENDAR", ""].join("\r\n");
   const theirs = "Basic " + btoa(`${env.UPSTREAM_USER}:${env.UPSTREAM_PASSWORD}`), ours = "Basic " + btoa(`ana:${secret}`);
   const upstreamPut = (summary) => fetch(env.UPSTREAM_CALENDAR + "argued.ics", { method: "PUT", body: there(summary), headers: { "content-type": "text/calendar", authorization: theirs } });
-  const includes = (title) => page.waitForFunction(async (title) => (await (await fetch("/calendar/agenda/2026-12-15")).text()).includes(title), title, { timeout: 30_000, polling: 300 });
+  const includes = (title) => until(() => says(page, "/calendar/agenda/2026-12-15", title), title);
   assert.ok((await upstreamPut("Agreed")).ok);
   await page.goto(env.GATEWAY + "/accounts");
   await includes("Agreed");
   // Its name here is the gateway's choice.
   const query = `<C:calendar-query xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:D="DAV:"><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:prop-filter name="UID"><C:text-match collation="i;octet">argued</C:text-match></C:prop-filter></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`;
   const answer = await fetch(env.GATEWAY + "/dav/calendars/ana/unified/", { method: "REPORT", body: query, headers: { depth: "1", "content-type": "application/xml", authorization: ours } });
-  const href = (await answer.text()).match(/<[^>]*href>([^<]+)</)[1];
+  const listed = await answer.text();
+  const href = listed.match(/<[^>]*href>([^<]+)</)?.[1];
+  assert.ok(href, `${answer.status} ${listed}`);
   // A poll between the two makes it no conflict; then once more.
   let clash = false;
   for (let turn = 1; turn <= 5 && !clash; turn++) {
     const one = await upstreamPut(`Said there ${turn}`);
     const two = await fetch(env.GATEWAY + href, { method: "PUT", body: there(`Said here ${turn}`), headers: { "content-type": "text/calendar", authorization: ours } });
     assert.ok(one.ok && two.ok, `${one.status} ${two.status}`);
-    clash = await page.waitForFunction(async () => (await (await fetch("/conflicts")).text()).includes("changed twice"), null, { timeout: 5_000, polling: 300 })
-      .then(() => true, () => false);
+    clash = await until(() => says(page, "/conflicts", "changed twice"), "the conflict", 5).catch(() => false);
   }
   assert.ok(clash, "the conflict is shown");
   await page.goto(env.GATEWAY + "/conflicts");

@@ -33,7 +33,7 @@ pub(super) fn defect(value: &Value, kind: &str) -> Option<String> {
     None
 }
 
-/// Whether a type has members that its description does not name (OData's open types).
+/// Whether a type has members that its description does not name (`OData`'s open types).
 fn is_open(kind: &str) -> bool {
     let described = subset().get("types").and_then(|types| types.get(kind));
     described.and_then(|described| described.get("openType")) == Some(&Value::Bool(true))

@@ -8,7 +8,6 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
 from harness.events import event, series
 from harness.gateway import ROOT, Gateway
 from harness.google import Google
@@ -19,7 +18,6 @@ from harness.tools import debian, npm
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> & \\\"quotes\\\""
 
 
-@pytest.mark.skipif(os.environ.get("LINEARTIME_FULL") != "1", reason="a browser and seventy pictures take minutes: with --full")
 def test_from_nothing_to_a_phone(started, tmp_path, radicale):
     google, graph = started(Google()), started(Graph(tmp_path))
     google.put(summary="From Google", start={"date": "2026-12-10"}, end={"date": "2026-12-11"})

@@ -43,9 +43,27 @@ struct Member {
     working: usize,
     /// Those of them whose next octets are not made yet: nobody waits for the peer, as in a stream of events.
     owing: usize,
+    /// Since when that is all of them: this time is not the peer's.
+    owed: Option<Duration>,
     /// When it began to work or to rest, or moved octets, last.
     since: Duration,
     leave: Arc<Notify>,
+}
+
+impl Member {
+    /// Notes whether the peer is waited for. While it is not its time stands still; it does not begin anew, or whoever takes
+    /// little at a time would never be slow.
+    fn reckon(&mut self, now: Duration) {
+        let is_ours = self.working > 0 && self.owing == self.working;
+        match self.owed {
+            None if is_ours => self.owed = Some(now),
+            Some(begun) if !is_ours => {
+                self.since += now.saturating_sub(begun);
+                self.owed = None;
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Crowd {
@@ -70,7 +88,7 @@ impl Crowd {
         if let Some(one) = household {
             *state.counts.entry(one).or_default() += 1;
         }
-        state.members.insert(id, Member { household, working: 0, owing: 0, since, leave: leave.clone() });
+        state.members.insert(id, Member { household, working: 0, owing: 0, owed: None, since, leave: leave.clone() });
         Some(Seat { crowd: self.clone(), id, leave })
     }
 
@@ -138,7 +156,7 @@ impl Seat {
     pub(super) fn look(&self) -> Look {
         let now = self.crowd.clock.monotonic();
         match self.crowd.lock().members.get(&self.id) {
-            Some(member) if member.working > 0 && member.owing == member.working => Look::Working(Duration::ZERO),
+            Some(member) if member.owed.is_some() => Look::Working(Duration::ZERO),
             Some(member) if member.working > 0 => Look::Working(now.saturating_sub(member.since)),
             Some(member) => Look::Resting(now.saturating_sub(member.since)),
             None => Look::Resting(Duration::MAX),
@@ -181,15 +199,16 @@ impl Pass {
         // One that had to leave finishes what it has begun, and is not counted any more.
         if let Some(member) = self.crowd.lock().members.get_mut(&self.id) {
             member.working = working(member.working);
-            member.since = since;
+            (member.since, member.owed) = (since, None);
+            member.reckon(since);
         }
     }
 
     fn owe(&self, owing: impl FnOnce(usize) -> usize) {
-        let since = self.crowd.clock.monotonic();
+        let now = self.crowd.clock.monotonic();
         if let Some(member) = self.crowd.lock().members.get_mut(&self.id) {
             member.owing = owing(member.owing);
-            member.since = since;
+            member.reckon(now);
         }
     }
 }
@@ -333,6 +352,7 @@ mod tests {
         drop(work);
         assert!(crowd.enter(from("192.0.2.2")).is_some());
     }
+
     #[test]
     fn a_stream_that_has_nothing_to_say_is_not_the_peers_fault() {
         let (crowd, clock) = crowd(1, 9);
@@ -351,5 +371,20 @@ mod tests {
         assert_eq!(seat.look(), Look::Working(Duration::from_secs(200)));
         drop(answer);
         assert_eq!(crowd.lock().members.values().map(|member| member.owing).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn who_takes_little_at_a_time_is_slow_all_the_same() {
+        let (crowd, clock) = crowd(1, 9);
+        let seat = crowd.enter(from("192.0.2.1")).unwrap();
+        let pass = seat.pass();
+        let _work = pass.work();
+        for _ in 0..10 {
+            pass.owe(|count| count + 1);
+            clock.advance(Duration::from_secs(1));
+            pass.owe(|count| count - 1);
+            clock.advance(Duration::from_secs(20));
+        }
+        assert_eq!(seat.look(), Look::Working(Duration::from_secs(200)), "ten seconds of it were ours");
     }
 }

@@ -1,5 +1,7 @@
 //! One remote item on its way in: what is read to decide about it, and the rows that come of it.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::job::PullJob;
@@ -326,11 +328,11 @@ impl Engine {
         also: Batch,
     ) -> Result<(), crate::calendar::PutError> {
         let mut also = also;
-        for plan in &planned {
-            if let Applied::Remove(remove) = &plan.applied {
-                self.bequeath(target, remove.event.0, &mut also).await?;
-            }
-        }
+        let leaving = planned.iter().filter_map(|plan| match &plan.applied {
+            Applied::Remove(remove) => Some(remove.event.0),
+            _ => None,
+        });
+        self.bequeath(target, &leaving.collect(), &mut also).await?;
         let (applied, rows): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.applied, p.rows)).unzip();
         if applied.is_empty() && also.is_empty() {
             return Ok(());
@@ -344,27 +346,25 @@ impl Engine {
         self.calendars.apply(&target.source.user, &target.source.id, applied, write).await.map(drop)
     }
 
-    /// An event leaves the source whose copy was shown. A twin of it, which differed when the two met and has been left as
-    /// it is since, is what is there now: its source is read again, and its content taken as a change.
-    async fn bequeath(&self, target: &Target, event: EventId, batch: &mut Batch) -> Result<(), StoreError> {
+    /// Events leave the source whose copy was shown. A twin, which differed when the two met and has been left as it is
+    /// since, is what is there now: its source is read again, and its content taken as a change.
+    async fn bequeath(&self, target: &Target, leaving: &HashSet<EventId>, batch: &mut Batch) -> Result<(), StoreError> {
+        if leaving.is_empty() {
+            return Ok(());
+        }
         let user = &target.source.user;
-        let Some(row) = self.calendars.event(user, event).await? else { return Ok(()) };
         for (_, met) in self.calendars.conflicts(user).await? {
-            if met.event != event || met.kind != ConflictKind::Twin || met.source == target.source.id {
+            if !leaving.contains(&met.event) || met.kind != ConflictKind::Twin || met.source == target.source.id {
                 continue;
             }
-            let Some(linked) = record::link_of(&*self.store, &met.source, event).await? else { continue };
-            let is_untouched = matches!(&linked.link.base, BaseContent::Octets { opposite: Some(opposite), .. } if *opposite == row.revision);
+            let Some(row) = self.calendars.event(user, met.event).await? else { continue };
+            let Some(linked) = record::link_of(&*self.store, &met.source, met.event).await? else { continue };
             let Ok(heir) = self.accounts.source(&met.source).await else { continue };
-            if is_untouched {
+            if matches!(linked.link.base, BaseContent::Octets { opposite, .. } if opposite == Some(row.revision)) {
                 let base = BaseContent::Revision(row.revision);
                 let unseen = Link { tag: None, meaning: [0; 32], base, ..linked.link.clone() };
-                record::put_link(
-                    batch,
-                    &met.source,
-                    &Linked { remote: linked.remote, link: unseen },
-                    Some(&linked.link),
-                );
+                let unseen = Linked { remote: linked.remote, link: unseen };
+                record::put_link(batch, &met.source, &unseen, Some(&linked.link));
                 let job = PullJob { user: user.clone(), account: heir.account, source: heir.id, full: true };
                 self.queue.enqueue_into(batch, &job.wish(self.clock.now(), Priority::High));
             }

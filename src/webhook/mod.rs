@@ -1,8 +1,8 @@
 //! Notifications from providers: hints that a calendar has changed, and nothing more.
 //!
 //! A message is believed when its channel is known and its token is right; then the calendar is read soon, once for all
-//! messages of a short while, or the channel is looked after. What a message says beyond that is not looked at. An unknown channel is answered like a known
-//! one, so that nobody can find out which there are, and so that the provider does not try again.
+//! messages of a short while, or the channel is looked after. What a message says beyond that is not looked at. An unknown
+//! channel is answered like a known one, so that nobody can find out which there are, and the provider does not try again.
 //! Never here: what has changed, or waiting for it.
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,29 @@ const LONGEST: u64 = 256 << 20;
 /// Progress is told this often at most.
 const BEAT: Duration = Duration::from_millis(100);
 
+/// The most that a socket's address holds, with the NUL at its end (unix(7): 108 on Linux, 104 on BSD and macOS).
+const ADDRESS: usize = 104;
+
+/// A socket's address: its path, or on Linux a short one through the open folder where the path is too long for one.
+struct Address {
+    path: PathBuf,
+    _folder: Option<fs::File>,
+}
+
+impl Address {
+    fn of(path: &Path) -> io::Result<Self> {
+        if cfg!(target_os = "linux")
+            && path.as_os_str().len() >= ADDRESS
+            && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
+        {
+            let folder = fs::File::open(folder)?;
+            let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+            return Ok(Self { path, _folder: Some(folder) });
+        }
+        Ok(Self { path: path.to_owned(), _folder: None })
+    }
+}
+
 /// The server's end.
 #[derive(Debug)]
 pub(super) struct AdminSocket {
@@ -47,7 +71,8 @@ impl AdminSocket {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(path)?;
+        let address = Address::of(path)?;
+        let listener = UnixListener::bind(&address.path)?;
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         Ok(Self { listener, path: path.to_owned() })
     }
@@ -133,7 +158,8 @@ async fn send(write: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Resul
 
 /// Asks the server at `path`; `None` when none listens there.
 pub(crate) async fn ask(path: &Path, request: &Request, progress: &Listener) -> Option<Result<Answer, Failure>> {
-    let stream = UnixStream::connect(path).await.ok()?;
+    let address = Address::of(path).ok()?;
+    let stream = UnixStream::connect(&address.path).await.ok()?;
     Some(talk(stream, request, progress).await)
 }
 

@@ -120,6 +120,19 @@ fn commands_do_the_same_with_a_server_and_without_one() {
     assert!(home.fails(&["status", "--ready"]).contains("no server"));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_data_folder_may_lie_deeper_than_the_address_of_a_socket_is_long() {
+    let folder = tempfile::Builder::new().prefix(&"deep".repeat(30)).tempdir().unwrap();
+    let home = Home { folder, ..Home::new() };
+    let served = home.serve();
+    home.ok(&["user", "add", "ana", "--password-stdin"]);
+    assert!(home.data().join("admin.sock").exists());
+    assert_eq!(served.stop(), Some(0));
+    assert!(!home.data().join("admin.sock").exists());
+    assert_eq!(home.json(&["user", "list"])[0]["name"], "ana");
+}
+
 #[test]
 fn events_come_in_are_kept_in_versions_and_come_back_from_a_backup() {
     let home = Home::new();

@@ -5,9 +5,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{ETAG, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -48,6 +49,28 @@ impl Client {
         headers: Headers<'_>,
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
+        let response = self.begin(method, path, headers, body.into()).await?;
+        let status = response.status();
+        let etag = response.headers().get(ETAG).map(HeaderValue::to_str).transpose()?.map(str::to_owned);
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Answer { status, etag, body })
+    }
+
+    /// A REPORT or PROPFIND that must answer 207: its body piece by piece, none of it kept.
+    pub async fn pieces(&mut self, method: &str, path: &str, depth: &str, body: &str) -> Result<Pieces> {
+        let headers = [("Content-Type", "application/xml"), ("Depth", depth)];
+        let response = self.begin(method, path, &headers, body.to_owned().into()).await?;
+        ensure!(response.status() == StatusCode::MULTI_STATUS, "{method} {path}: {}", response.status());
+        Ok(Pieces(response.into_body()))
+    }
+
+    async fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: Headers<'_>,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes())?)
             .uri(path)
@@ -60,11 +83,7 @@ impl Client {
             // Some servers end the connection after each answer.
             self.sender = open(&self.host).await?;
         }
-        let response = self.sender.send_request(request.body(Full::new(body.into()))?).await?;
-        let status = response.status();
-        let etag = response.headers().get(ETAG).map(HeaderValue::to_str).transpose()?.map(str::to_owned);
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok(Answer { status, etag, body })
+        Ok(self.sender.send_request(request.body(Full::new(body))?).await?)
     }
 
     /// PUTs an iCalendar object.
@@ -80,6 +99,22 @@ impl Client {
         let answer = self.send(method, path, &headers, body.to_owned()).await?;
         ensure!(answer.status == StatusCode::MULTI_STATUS, "{method} {path}: {} {:?}", answer.status, answer.body);
         Ok(answer.body)
+    }
+}
+
+/// A body on its way.
+#[derive(Debug)]
+pub struct Pieces(Incoming);
+
+impl Pieces {
+    /// The octets of the next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<usize>> {
+        while let Some(frame) = self.0.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                return Ok(Some(data.len()));
+            }
+        }
+        Ok(None)
     }
 }
 

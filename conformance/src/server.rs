@@ -83,6 +83,12 @@ impl Gateway {
         memory(self.process()?)
     }
 
+    /// Lets the highest resident memory be what it is now.
+    pub fn forget_peak(&self) -> Result<()> {
+        // proc(5): 5 resets the peak.
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.process()?), "5")?)
+    }
+
     async fn wait_until_ready(&self) -> Result<()> {
         wait_until_answers(&self.host, "/readyz").await
     }

@@ -690,6 +690,8 @@ def test_4791_7_10_free_busy(dav, work):
     plain = {(kind, when.split("/")[0]) for kind, when in found}
     assert plain == {("BUSY-TENTATIVE", "20060104T150000Z"), ("BUSY", "20060104T190000Z"), ("BUSY", "20060105T170000Z")}, text
     assert text.count("BEGIN:VFREEBUSY") == 1 and "Event" not in text
+    # RFC 5545 3.6.4: these two are required, once.
+    assert text.count("\r\nUID:") == 1 and text.count("\r\nDTSTAMP:") == 1
     assert "DTSTART:20060104T140000Z" in lines(text) and "DTEND:20060105T220000Z" in lines(text)
 
 
@@ -964,6 +966,61 @@ def test_3744_9_reports_about_principals_and_expanded_properties(dav, place):
     assert value_of(told, "D:owner").findtext("D:href", namespaces=NAMES) == "/dav/principals/ana/"
     assert value_of(told, "D:acl").find("D:ace", NAMES) is not None
     assert value_of(told, "D:principal-collection-set").findtext("D:href", namespaces=NAMES) == "/dav/principals/"
+
+
+def test_3744_8_1_rights_are_not_changed_here_and_that_is_said_by_name(dav, place):
+    grant = f"""{PROLOGUE}<D:acl xmlns:D="DAV:"><D:ace><D:principal><D:all/></D:principal><D:grant><D:privilege><D:read/></D:privilege></D:grant>
+        </D:ace></D:acl>"""
+    dav.put(place + "a.ics", event("a"))
+    for path in (HOME, place, place + "a.ics", "/dav/principals/ana/"):
+        assert "ACL" in dav.request("OPTIONS", path).header("allow")
+        answer = dav.request("ACL", path, grant)
+        assert answer.status == 403 and answer.precondition() == [DAV + "need-privileges"], answer.text
+        assert answer.xml().find(".//D:need-privileges/D:resource/D:privilege/D:write-acl", NAMES) is not None
+        told = dav.propfind(path, "<D:current-user-privilege-set/>", depth="0")
+        assert value_of(told, "D:current-user-privilege-set").find(".//D:write-acl", NAMES) is None
+    assert dav.request("ACL", place + "none.ics", grant).status == 404
+    assert dav.request("ACL", place, "<D:acl").status == 400
+    assert dav.request("ACL", place, '<D:other xmlns:D="DAV:"/>').status == 400
+
+
+def test_5689_3_a_refusal_tells_of_each_property_and_makes_nothing(dav):
+    path = HOME + "made/"
+    def ask(kind, properties):
+        return dav.request("MKCOL", path, f"""{PROLOGUE}<D:mkcol {DECLARED}><D:set><D:prop>
+            <D:resourcetype><D:collection/>{kind}</D:resourcetype>{properties}</D:prop></D:set></D:mkcol>""")
+    answer = ask("<C:calendar/>", "<D:displayname>n</D:displayname><C:calendar-timezone>none</C:calendar-timezone>")
+    assert answer.status == 403 and answer.xml().tag == DAV + "mkcol-response", answer.text
+    said = {prop.tag: group.find("D:status", NAMES).text.split()[1]
+            for group in answer.xml().findall("D:propstat", NAMES) for prop in group.find("D:prop", NAMES)}
+    assert said == {DAV + "displayname": "424", CALDAV + "calendar-timezone": "403"}
+    assert answer.xml().find("D:propstat/D:error/C:valid-calendar-data", NAMES) is not None
+    assert dav.propfind(path, "<D:displayname/>", depth="0").status == 404
+    # Section 5.4.2 of the RFC: a kind of collection that is not made here.
+    answer = ask("<E:special xmlns:E='http://example.com/ns/'/>", "<D:displayname>n</D:displayname>")
+    assert answer.status == 403 and answer.xml().tag == DAV + "mkcol-response", answer.text
+    assert answer.xml().find("D:propstat/D:prop/D:resourcetype", NAMES) is not None
+    assert answer.xml().find("D:propstat/D:error/D:valid-resourcetype", NAMES) is not None
+    assert ask("<C:calendar/>", "<D:displayname>n</D:displayname>").status == 201
+    assert dav.delete(path).status == 204
+
+
+def test_9110_13_1_4_a_date_is_a_condition_where_no_tag_is(dav, place):
+    path = place + "a.ics"
+    assert dav.put(path, event("a")).status == 201
+    tag, date = (dav.get(path).header(name) for name in ("etag", "last-modified"))
+    early = "Sat, 29 Oct 1994 19:43:31 GMT"
+    for method, body in (("PUT", event("a", "changed")), ("DELETE", "")):
+        assert dav.request(method, path, body, {"If-Unmodified-Since": early}).status == 412
+    assert dav.get(path).header("etag") == tag
+    # What is no date, and one beside a tag, is passed over.
+    assert dav.request("PUT", path, event("a", "1"), {"If-Unmodified-Since": "yesterday"}).status == 204
+    tag = dav.get(path).header("etag")
+    assert dav.request("PUT", path, event("a", "2"), {"If-Unmodified-Since": early, "If-Match": tag}).status == 204
+    now = dav.get(path).header("last-modified")
+    assert email.utils.parsedate_to_datetime(now) >= email.utils.parsedate_to_datetime(date)
+    assert dav.request("PUT", path, event("a", "3"), {"If-Unmodified-Since": now}).status == 204
+    assert dav.request("DELETE", path, headers={"If-Unmodified-Since": dav.get(path).header("last-modified")}).status == 204
 
 
 def test_5397_nobody_is_unauthenticated_only_where_it_may_be_asked(server):

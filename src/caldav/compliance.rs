@@ -146,7 +146,7 @@ const KINDS: &[(On, &str)] = &[
 const LEFT_OUT: &[(&str, &str)] = &[
     ("RFC 4918 class 2 (locks)", "no calendar client locks; a lock left behind keeps everybody else out"),
     ("RFC 4918 Depth: infinity in PROPFIND", "refused by DAV:propfind-finite-depth"),
-    ("RFC 3744 ACL", "everybody has all rights on what is their own, and none on what is not"),
+    ("RFC 3744 ACL", "refused by DAV:need-privileges: all rights on what is one's own, none on what is not"),
     ("RFC 6638 delivery by mail", "providers invite; users of this server are reached directly"),
 ];
 

@@ -1,13 +1,15 @@
-//! The conditions of a request's header, for the write path: If-Match, If-None-Match, If (RFC 9110 13.1, 4918 10.4).
+//! The conditions of a request's header, for the write path: If-Match, If-None-Match, If-Unmodified-Since, If
+//! (RFC 9110 13.1, 4918 10.4).
 //!
 //! A tag that means the current entity (a proxy may have marked it weak, or put `-gzip` on it, see `dav::Tag::means`)
 //! is replaced by the exact current one; the write path compares again inside its commit, so nothing is lost between.
-//! If-Schedule-Tag-Match (RFC 6638 8.3) that holds becomes If-Match with the tag of that same moment.
+//! If-Schedule-Tag-Match (RFC 6638 8.3) and If-Unmodified-Since that hold become If-Match with the tag of that moment.
 
 use http::HeaderMap;
 
 use crate::calendar::{Conditions, Match};
 use crate::dav::header::State;
+use crate::dav::header::if_unmodified_since;
 use crate::dav::{Href, IfHeader, Match as Asked};
 use crate::id::{Etag, Place};
 
@@ -20,22 +22,30 @@ impl Service {
         let if_match = Asked::if_match(headers)?;
         let if_none_match = Asked::if_none_match(headers)?;
         let scheduled = Asked::if_schedule_tag_match(headers)?;
-        if if_match.is_none() && if_none_match.is_none() && scheduled.is_none() {
+        // RFC 9110 13.1.4: not beside If-Match, and not where there is no date to compare.
+        let unmodified = if if_match.is_none() { if_unmodified_since(headers) } else { None };
+        if if_match.is_none() && if_none_match.is_none() && scheduled.is_none() && unmodified.is_none() {
             return Ok(Conditions::NONE);
         }
-        let current = self.calendars.get(place).await.map_err(Failure::store)?.map(|stored| stored.etag);
-        let if_match = match scheduled {
-            Some(asked) => {
-                let tag = self.schedule_tag_at(place).await?;
-                if !asked.means(tag.as_deref()) {
-                    return Err(Failure::ConditionFailed);
-                }
-                Some(Asked::Any)
-            }
-            None => if_match,
-        };
+        let stored = self.calendars.get(place).await.map_err(Failure::store)?;
+        // A date counts whole seconds, as Last-Modified does.
+        let modified = stored.as_ref().map(|stored| stored.modified.as_second());
+        if unmodified.zip(modified).is_some_and(|(since, modified)| modified > since.as_second()) {
+            return Err(Failure::ConditionFailed);
+        }
+        let current = stored.map(|stored| stored.etag);
+        if let Some(asked) = &scheduled
+            && !asked.means(self.schedule_tag_at(place).await?.as_deref())
+        {
+            return Err(Failure::ConditionFailed);
+        }
         let exact = |asked: Asked| exactly(asked, current.as_ref());
-        Ok(Conditions { if_match: if_match.map(exact), if_none_match: if_none_match.map(exact) })
+        let if_match = if scheduled.is_some() || unmodified.is_some() {
+            current.clone().map_or(scheduled.and(Some(Match::Any)), |etag| Some(Match::OneOf(vec![etag])))
+        } else {
+            if_match.map(exact)
+        };
+        Ok(Conditions { if_match, if_none_match: if_none_match.map(exact) })
     }
 
     /// Whether the If header, if there is one, holds for the request to `path`.

@@ -3,14 +3,17 @@
 //!
 //! What is not a calendar is not made: a home holds calendars only.
 
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::calendar::{NewCollection, Owner, PutError};
-use crate::dav::{Element, ExtendedMkcol, MkCalendar, Precondition};
+use crate::dav::multistatus::write_creation_response;
+use crate::dav::name::dav;
+use crate::dav::{Element, ExtendedMkcol, MkCalendar, Precondition, QName};
 use crate::id::CollectionId;
 
-use super::body::{Body, empty};
+use super::answer::XML;
+use super::body::{Body, empty, whole};
 use super::path::Path;
 use super::property::{Setting, live};
 use super::setting::{Refused, Wishes};
@@ -20,7 +23,12 @@ impl Service {
     pub(super) async fn mkcalendar(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
         let asked = MkCalendar::parse(&request.body)?;
         let id = self.place(request).await?;
-        self.make(request, id, &asked.properties).await?;
+        let wishes = match wishes(&asked.properties) {
+            Ok(wishes) => wishes,
+            // RFC 4791 5.3.1.2: the condition by its element.
+            Err(results) => return Err(first_refusal(results)),
+        };
+        self.make(request, id, wishes).await?;
         Ok(created())
     }
 
@@ -40,9 +48,13 @@ impl Service {
             return Err(Failure::NotAllowed);
         }
         if !asked.is_calendar() {
-            return Err(Precondition::ValidResourcetype.into());
+            return Ok(refused(&[(dav::RESOURCETYPE, Err(Precondition::ValidResourcetype.into()))]));
         }
-        match self.make(request, id, &asked.properties).await {
+        let wishes = match wishes(&asked.properties) {
+            Ok(wishes) => wishes,
+            Err(results) => return Ok(refused(&results)),
+        };
+        match self.make(request, id, wishes).await {
             Err(Failure::Violated(Precondition::ResourceMustBeNull)) => Err(Failure::NotAllowed),
             made => made.map(|()| created()),
         }
@@ -64,12 +76,8 @@ impl Service {
         }
     }
 
-    async fn make(&self, request: &Request<'_>, id: &CollectionId, properties: &[Element]) -> Result<(), Failure> {
+    async fn make(&self, request: &Request<'_>, id: &CollectionId, wishes: Wishes) -> Result<(), Failure> {
         let href = request.path.href();
-        let mut wishes = Wishes::default();
-        for property in properties {
-            wish(&mut wishes, property)?;
-        }
         let change = wishes.change;
         let new = NewCollection {
             display_name: change.display_name,
@@ -95,19 +103,50 @@ impl Service {
     }
 }
 
-fn wish(wishes: &mut Wishes, property: &Element) -> Result<(), Failure> {
-    let set = match live(property.name()).map(|live| live.set) {
+/// What became of each property, in the document's order.
+type Results = Vec<(QName, Result<(), Refused>)>;
+
+/// All that is asked for, or what became of each if one can't be had.
+fn wishes(properties: &[Element]) -> Result<Wishes, Results> {
+    let mut wishes = Wishes::default();
+    let results: Results =
+        properties.iter().map(|property| (property.name().clone(), wish(&mut wishes, property))).collect();
+    if results.iter().all(|(_, result)| result.is_ok()) { Ok(wishes) } else { Err(results) }
+}
+
+fn wish(wishes: &mut Wishes, property: &Element) -> Result<(), Refused> {
+    match live(property.name()).map(|live| live.set) {
         Some(Setting::Free(which) | Setting::AtCreation(which)) => wishes.set(which, property),
         Some(Setting::Protected) => Err(Refused::protected()),
         None => {
             wishes.keep(property);
             Ok(())
         }
-    };
-    set.map_err(|refused| match refused.why {
+    }
+}
+
+fn first_refusal(results: Results) -> Failure {
+    match results.into_iter().find_map(|(_, result)| result.err()).and_then(|refused| refused.why) {
         Some(why) => why.into(),
         None => Failure::Conflict("The value of a property can't be understood."),
-    })
+    }
+}
+
+/// Which property was refused why, and that nothing was made (RFC 5689 3, 5.2). The status is that of the first.
+fn refused(results: &[(QName, Result<(), Refused>)]) -> Response<Body> {
+    let body = write_creation_response(&dav::MKCOL_RESPONSE, |answer| {
+        for (name, result) in results {
+            match result {
+                Ok(()) => answer.refused(name, StatusCode::FAILED_DEPENDENCY, None),
+                Err(refused) => answer.refused(name, refused.status, refused.why.as_ref()),
+            };
+        }
+    });
+    let status = results.iter().find_map(|(_, result)| result.as_ref().err()).map(|refused| refused.status);
+    let mut response = Response::new(whole(body));
+    *response.status_mut() = status.unwrap_or(StatusCode::FORBIDDEN);
+    response.headers_mut().insert(CONTENT_TYPE, XML);
+    response
 }
 
 fn is_xml(request: &Request<'_>) -> bool {

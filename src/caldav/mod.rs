@@ -8,6 +8,7 @@
 //! propstat; every failure is a [`Failure`] and no status; listings of any length are made while they are sent.
 //! It never touches the store, a provider or the clock's wall time but for stamping free-busy answers.
 
+mod acl;
 mod answer;
 pub mod body;
 pub mod compliance;
@@ -208,6 +209,7 @@ impl Service {
             "MKCOL" => Box::pin(self.mkcol(request)).await,
             "REPORT" => Box::pin(self.report(request)).await,
             "POST" => Box::pin(self.post(request)).await,
+            "ACL" => Box::pin(self.acl(request)).await,
             _ => Err(Failure::NotAllowed),
         }
     }

@@ -38,7 +38,7 @@ impl Service {
                     for id in self.busy_calendars(&who).await? {
                         taken.extend(self.busy_times(&id, &asked.range, &mut budget).await?);
                     }
-                    let busy = vfreebusy(&merge_busy(taken), &asked.range, self.clock.now());
+                    let busy = vfreebusy(&asked.uid, &merge_busy(taken), &asked.range, self.clock.now());
                     Some(asked.reply(&String::from_utf8_lossy(&busy), address))
                 }
                 None => None,
@@ -87,14 +87,9 @@ impl Asked {
 
     /// The answer as a reply to this request (RFC 5546 3.3.2): what is asked back is said back.
     fn reply(&self, busy: &str, attendee: &str) -> String {
-        let uid = crate::ical::escape_text(&self.uid);
-        let own = format!("UID:{uid}\r\nORGANIZER:{}\r\nATTENDEE:{attendee}\r\n", self.organizer);
+        let own = format!("ORGANIZER:{}\r\nATTENDEE:{attendee}\r\n", self.organizer);
         let mut out = String::with_capacity(busy.len() + own.len() + 16);
         for line in busy.split_inclusive("\r\n") {
-            // vfreebusy's own UID would be a second one.
-            if line.starts_with("UID:") || line.starts_with("METHOD:") {
-                continue;
-            }
             out.push_str(line);
             match line.trim_end() {
                 "BEGIN:VCALENDAR" => out.push_str("METHOD:REPLY\r\n"),

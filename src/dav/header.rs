@@ -229,6 +229,12 @@ impl Brief {
     }
 }
 
+/// If-Unmodified-Since (RFC 9110 13.1.4). What is no date is as if it were not there, as that section wants it.
+pub fn if_unmodified_since(headers: &HeaderMap) -> Option<jiff::Timestamp> {
+    let date = text(headers, "If-Unmodified-Since").ok()??;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()
+}
+
 /// Whether the deletion of a scheduling object shall be told to the organiser (RFC 6638 8.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleReply {

@@ -221,6 +221,7 @@ pub mod dav {
     pub const UNBIND: QName = QName::fixed(DAV, "unbind");
     pub const UNLOCK: QName = QName::fixed(DAV, "unlock");
     pub const WRITE: QName = QName::fixed(DAV, "write");
+    pub const MKCOL_RESPONSE: QName = QName::fixed(DAV, "mkcol-response");
     pub const WRITE_ACL: QName = QName::fixed(DAV, "write-acl");
     pub const WRITE_CONTENT: QName = QName::fixed(DAV, "write-content");
     pub const WRITE_PROPERTIES: QName = QName::fixed(DAV, "write-properties");

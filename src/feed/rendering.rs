@@ -246,9 +246,8 @@ impl Feeds {
                 taken.extend(busy(&object, &scope.window, &Zone::UTC, &mut budget)?);
             }
         }
-        let text = vfreebusy(&merge_busy(taken), &scope.window, scope.window.start);
-        let uid = format!("BEGIN:VFREEBUSY\r\nUID:{}\r\n", feed.alias("freebusy"));
-        let text = String::from_utf8_lossy(&text).replacen("BEGIN:VFREEBUSY\r\n", &uid, 1);
+        let text = vfreebusy(&feed.alias("freebusy"), &merge_busy(taken), &scope.window, scope.window.start);
+        let text = String::from_utf8_lossy(&text);
         let head = text.replacen("VERSION:2.0\r\n", "VERSION:2.0\r\nMETHOD:PUBLISH\r\n", 1);
         let head = head.strip_suffix("END:VCALENDAR\r\n").unwrap_or(&head).to_owned();
         Ok(Rendering::of(scope.judged_by, head.into(), Vec::new(), before, self.clock.now()))

@@ -10,7 +10,7 @@ use super::component::{Component, Object, Property};
 use super::instances::{Budget, Overrun, Set, TimeRange};
 use super::recur::Flow;
 use super::spans::period_of;
-use super::text::fold_line;
+use super::text::{escape_text, fold_line};
 use super::value::{DateOrTime, Period};
 use super::zone::Zone;
 
@@ -128,14 +128,15 @@ pub fn merge_busy(mut busy: Vec<Busy>) -> Vec<Busy> {
     merged
 }
 
-/// A whole VCALENDAR with one VFREEBUSY (RFC 4791 7.10). `busy` is merged already.
-pub fn vfreebusy(busy: &[Busy], range: &TimeRange, now: Timestamp) -> Bytes {
+/// A whole VCALENDAR with one VFREEBUSY (RFC 4791 7.10, 5545 3.6.4), known by `uid`. `busy` is merged already.
+pub fn vfreebusy(uid: &str, busy: &[Busy], range: &TimeRange, now: Timestamp) -> Bytes {
     let mut out = Vec::new();
     let mut line = |line: &str| out.extend(fold_line(line));
     line("BEGIN:VCALENDAR");
     line("VERSION:2.0");
     line("PRODID:-//LinearTime//Gateway//EN");
     line("BEGIN:VFREEBUSY");
+    line(&format!("UID:{}", escape_text(uid)));
     line(&format!("DTSTAMP:{}", utc(now)));
     line(&format!("DTSTART:{}", utc(range.start)));
     line(&format!("DTEND:{}", utc(range.end)));
@@ -166,7 +167,8 @@ mod tests {
     fn shown(lines: &str) -> String {
         let object = Object::parse(format!("BEGIN:VCALENDAR\n{lines}\nEND:VCALENDAR\n").into()).unwrap();
         let busy = merge_busy(busy(&object, &range(), &Zone::UTC, &mut Budget::request()).unwrap());
-        let text = String::from_utf8(vfreebusy(&busy, &range(), range().start).to_vec()).unwrap().replace("\r\n ", "");
+        let text =
+            String::from_utf8(vfreebusy("1", &busy, &range(), range().start).to_vec()).unwrap().replace("\r\n ", "");
         let lines = text.lines().filter_map(|line| line.strip_prefix("FREEBUSY;FBTYPE="));
         lines.collect::<Vec<_>>().join(" ")
     }

@@ -116,11 +116,11 @@ impl Route {
 fn dav_allow(path: &Path) -> &'static str {
     match path {
         Path::Root | Path::Principals | Path::Homes => "OPTIONS, GET, HEAD, PROPFIND, REPORT",
-        Path::Principal(_) | Path::Inbox(_) | Path::Home(_) => "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, REPORT",
-        Path::Outbox(_) => "OPTIONS, GET, HEAD, POST, PROPFIND, PROPPATCH, REPORT",
+        Path::Principal(_) | Path::Inbox(_) | Path::Home(_) => "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, REPORT, ACL",
+        Path::Outbox(_) => "OPTIONS, GET, HEAD, POST, PROPFIND, PROPPATCH, REPORT, ACL",
         Path::Registration(..) => "OPTIONS, DELETE",
         Path::Calendar(_) => {
-            "OPTIONS, GET, HEAD, POST, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, MKCALENDAR, MKCOL"
+            "OPTIONS, GET, HEAD, POST, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, ACL, MKCALENDAR, MKCOL"
         }
         Path::Object(_) => DAV_ANY,
         Path::Message(..) => "OPTIONS, GET, HEAD, DELETE, PROPFIND, REPORT",
@@ -132,7 +132,8 @@ fn is_dav_method(method: &Method) -> bool {
     matches!(method.as_str(), "OPTIONS" | "PROPFIND" | "REPORT")
 }
 
-const DAV_ANY: &str = "OPTIONS, GET, HEAD, PUT, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, MKCALENDAR, MKCOL";
+const DAV_ANY: &str =
+    "OPTIONS, GET, HEAD, PUT, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, ACL, MKCALENDAR, MKCOL";
 
 #[cfg(test)]
 mod tests {

@@ -537,7 +537,7 @@ fn known(method: &Method) -> &'static str {
     METHODS.iter().find(|known| **known == method.as_str()).unwrap_or(&"other")
 }
 
-const METHODS: [&str; 15] = [
+const METHODS: [&str; 16] = [
     "OPTIONS",
     "GET",
     "HEAD",
@@ -550,6 +550,7 @@ const METHODS: [&str; 15] = [
     "PROPFIND",
     "PROPPATCH",
     "REPORT",
+    "ACL",
     "MKCALENDAR",
     "MKCOL",
     "LOCK",

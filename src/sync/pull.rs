@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use jiff::SignedDuration;
 
 use super::attempts::Kind;
@@ -43,7 +44,7 @@ pub(super) enum PullError {
 }
 
 /// Items that are committed together.
-const CHUNK: usize = 50;
+const CHUNK: usize = 100;
 /// Quarantined items that get another chance in one round.
 const SECOND_CHANCES: usize = 20;
 /// For so long an item that can't be read is read again in every round, for the answer may have been cut.
@@ -323,17 +324,37 @@ impl Engine {
         let there: HashSet<RemoteId> = items.iter().map(|item| item.id().clone()).collect();
         // An item that came back after it was deleted in the same round is there.
         gone.retain(|remote| !there.contains(remote));
-        for chunk in items.chunks(CHUNK) {
-            let (full, missing) = self.contents(target, chunk).await?;
+        let mut chunks = items.chunks(CHUNK);
+        let Some(first) = chunks.next() else { return Ok(gone) };
+        let mut read = self.contents(target, first).await;
+        loop {
+            let (full, missing) = read?;
             gone.extend(missing);
-            let departed: HashSet<RemoteId> = gone.iter().cloned().collect();
-            let mut rest = full;
-            while !rest.is_empty() {
-                rest = self.take_some(target, rest, &departed).await?;
-            }
-            self.attempts.looked_at(&target.source.id, Kind::Pull, 0);
+            let taking = self.take_chunk(target, full, &gone);
+            let Some(next) = chunks.next() else {
+                taking.await?;
+                return Ok(gone);
+            };
+            // The provider is busy with the next ones while these are being committed.
+            let (taken, following) = join(taking, self.contents(target, next)).await;
+            taken?;
+            read = following;
         }
-        Ok(gone)
+    }
+
+    async fn take_chunk(
+        &self,
+        target: &Target,
+        full: Vec<(Version, Bytes)>,
+        gone: &[RemoteId],
+    ) -> Result<(), PullError> {
+        let departed: HashSet<RemoteId> = gone.iter().cloned().collect();
+        let mut rest = full;
+        while !rest.is_empty() {
+            rest = self.take_some(target, rest, &departed).await?;
+        }
+        self.attempts.looked_at(&target.source.id, Kind::Pull, 0);
+        Ok(())
     }
 
     /// The contents of a chunk, and which of its items are gone. What can't be had is quarantined.

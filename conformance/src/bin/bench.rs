@@ -172,6 +172,7 @@ async fn promises(options: &Options, parent: &Path) -> Result<()> {
         println!("  one month            {:.2} (wanted: at most 1.5)", large.month.over(&small.month));
         println!("  memory               {} MiB (wanted: under 150)", large.memory.0);
     }
+    streaming(options, parent).await?;
     endless(options, parent).await?;
     writers(options, parent).await
 }
@@ -234,6 +235,64 @@ async fn measure(options: &Options, parent: &Path, events: u32) -> Result<Row> {
     Ok(Row { sync: Times::of(sync)?, month: Times::of(month)?, listing: Times::of(listing)?, memory })
 }
 
+/// Answers of any size begin at once and are made while they are sent: many of the largest, read slowly, take no memory.
+async fn streaming(options: &Options, parent: &Path) -> Result<()> {
+    const EVENTS: u32 = 10_000;
+    const AT_ONCE: usize = 20;
+    let gateway = Gateway::start(&options.binary, parent, Setting::on(&options.engine)).await?;
+    let target = target(&gateway, EVENTS, SPREAD)?;
+    seed(&target, 0..EVENTS, 16, event).await?;
+    let mut client = target.connect().await?;
+    println!("\nAnswers about {EVENTS} events, until the first octet of the body and the last (medians of 9):");
+    let all = sync_body("");
+    let asked = [
+        ("PROPFIND Depth 1, etags", "PROPFIND", "1", LISTING),
+        ("PROPFIND Depth 1, allprop", "PROPFIND", "1", ALL),
+        ("sync-collection from nothing", "REPORT", "0", all.as_str()),
+        ("calendar-query, 5,000 with data", "REPORT", "1", EVERYTHING),
+    ];
+    for (title, method, depth, body) in asked {
+        let (mut first, mut last, mut octets) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..9 {
+            let start = Instant::now();
+            let mut pieces = client.pieces(method, &target.collection, depth, body).await?;
+            octets = pieces.next().await?.context("an empty answer")?;
+            first.push(start.elapsed());
+            while let Some(more) = pieces.next().await? {
+                octets += more;
+            }
+            last.push(start.elapsed());
+        }
+        println!("  {title:<32} {}, {}, {octets} octets", Times::of(first)?.show(), Times::of(last)?.show());
+    }
+    let before = gateway.memory()?.0;
+    gateway.forget_peak()?;
+    let mut readers = Vec::new();
+    for _ in 0..AT_ONCE {
+        let mut client = target.connect().await?;
+        let pieces = client.pieces("PROPFIND", &target.collection, "1", ALL).await?;
+        readers.push((client, pieces));
+    }
+    let mut octets = 0;
+    // In turn, so that all are under way to the end.
+    while !readers.is_empty() {
+        let mut going = Vec::with_capacity(readers.len());
+        for (client, mut pieces) in readers {
+            if let Some(more) = pieces.next().await? {
+                octets += more;
+                going.push((client, pieces));
+            }
+        }
+        readers = going;
+    }
+    let grown = gateway.memory()?.1.saturating_sub(before);
+    println!(
+        "  {AT_ONCE} of the second at once, {} MiB in all: memory grew by {grown} MiB at its highest",
+        octets >> 20
+    );
+    Ok(())
+}
+
 /// A calendar of weekly series without an end: none of them can be told apart by when they take place.
 async fn endless(options: &Options, parent: &Path) -> Result<()> {
     println!("\nWeekly series without an end, one month with data:");
@@ -294,4 +353,7 @@ async fn slow_sync(parent: &Path) -> Result<PathBuf> {
 
 /// What an append with fdatasync takes on a plain disk.
 const SLOW_SYNC: &str = "4";
+const ALL: &str = "<D:propfind xmlns:D=\"DAV:\"><D:allprop/></D:propfind>";
+const EVERYTHING: &str = "<C:calendar-query xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:params:xml:ns:caldav\"><D:prop><D:getetag/>\
+    <C:calendar-data/></D:prop><C:filter><C:comp-filter name=\"VCALENDAR\"/></C:filter></C:calendar-query>";
 const LISTING: &str = "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:getetag/></D:prop></D:propfind>";

@@ -21,7 +21,9 @@ impl Service {
         self.check_range(Some(&range))?;
         let mut budget = Budget::request();
         let taken = self.busy_times(id, &range, &mut budget).await?;
-        let data = vfreebusy(&merge_busy(taken), &range, self.clock.now());
+        // RFC 5545 3.6.4 wants a UID; asked again for the same time, it is the same.
+        let uid = format!("{}-{}-{}", id.name, range.start.as_second(), range.end.as_second());
+        let data = vfreebusy(&uid, &merge_busy(taken), &range, self.clock.now());
         let mut response = Response::new(whole(data));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/calendar; charset=utf-8"));
         Ok(response)

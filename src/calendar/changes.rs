@@ -216,10 +216,17 @@ impl Calendars {
         let token = SyncToken { epoch: since.epoch, seq: tail.seq, after: None };
         let mut answer = Changes { changed: Vec::new(), gone: Vec::new(), token, truncated: tail.full };
         let mut rights = BTreeMap::new();
+        // Behind a cut there may be more about the same names. What they are now is told at once, and told again there: a
+        // client must not be sent for what is gone.
+        let view = if tail.full { Some(self.view(id).await?) } else { None };
         for (name, last) in tail.names {
-            match last {
-                None => answer.gone.push(name),
-                Some(row) => {
+            match (&view, last) {
+                (Some(view), _) => match view.get(&name) {
+                    Some(entry) => answer.changed.push(entry.clone()),
+                    None => answer.gone.push(name),
+                },
+                (None, None) => answer.gone.push(name),
+                (None, Some(row)) => {
                     let writable = self.is_writable(id, &row, &mut rights).await?;
                     answer.changed.push(Arc::new(Entry::new(name, row, writable)));
                 }

@@ -268,6 +268,25 @@ async fn one_change_costs_one_change() {
     assert!(!changes.truncated && changes.gone.is_empty());
 }
 
+#[tokio::test]
+async fn a_page_that_is_cut_tells_what_its_names_are_now() {
+    let house = House::new();
+    let token = house.calendars.token(&house.id("unified")).await.unwrap();
+    for (name, uid) in [("a.ics", "u1"), ("b.ics", "u2"), ("c.ics", "u3")] {
+        house.put("local", name, event(uid, "x")).await.unwrap();
+    }
+    house.put("local", "b.ics", event("u2", "later")).await.unwrap();
+    house.delete("local", "a.ics").await.unwrap();
+    let page = house.calendars.changes(&house.id("unified"), Some(&token), 2).await.unwrap();
+    assert!(page.truncated);
+    assert_eq!(page.gone.iter().map(ResourceName::as_str).collect::<Vec<_>>(), ["a.ics"]);
+    let now = house.calendars.get(&house.at("unified", "b.ics")).await.unwrap().unwrap();
+    assert_eq!(page.changed.iter().map(|entry| entry.etag.clone()).collect::<Vec<_>>(), [now.etag]);
+    let rest = house.calendars.changes(&house.id("unified"), Some(&page.token), 9).await.unwrap();
+    assert_eq!(rest.changed.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["b.ics", "c.ics"]);
+    assert!(!rest.truncated);
+}
+
 fn entry_at(name: &str, spans: Vec<(i64, i64)>) -> Arc<Entry> {
     let row = record::EntryRow {
         event: EventId(1),

@@ -203,6 +203,7 @@ impl Api {
             "HEAD" => "GET",
             other => other,
         };
+        admit(&request.who.via, method, &path)?;
         match (method, path.as_slice()) {
             ("GET", ["me"]) => Ok(self.me(request)),
             ("GET", ["health" | "status"]) => self.status(request).await,
@@ -281,6 +282,20 @@ impl Request<'_> {
             _ => None,
         };
         Author::Client { user: self.who.user.clone(), device }
+    }
+}
+
+/// Whether whoever came in this way may ask for it. A device's password makes no others, as on the pages; one that may
+/// only read only reads; and one for a single calendar is for `CalDAV`, since most of what is told here is of all.
+fn admit(via: &Via, method: &str, path: &[&str]) -> Result<(), Problem> {
+    let Via::AppPassword(_, scope) = via else { return Ok(()) };
+    let refused = |why: &str| Err(Problem::new(StatusCode::FORBIDDEN, why));
+    match path {
+        ["me"] => Ok(()),
+        ["app-passwords", ..] => refused("Passwords of devices are managed with your own password."),
+        _ if scope.collection.is_some() => refused("This password is for one calendar, by CalDAV alone."),
+        _ if scope.read_only && method != "GET" => refused("This password may only read."),
+        _ => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod connection;
 mod crowd;
 mod expiry;
+mod frames;
 mod limit;
 mod listen;
 mod peer;

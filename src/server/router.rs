@@ -372,6 +372,10 @@ impl Router {
     {
         drain(&parts.headers, body, &*self.clock).await;
         let who = self.signed_in(&origin, parts).await?;
+        // A device's password must not bring an account of somebody else's in.
+        if matches!(who.via, Via::AppPassword(..)) {
+            return Err(Problem::SignIn(SignIn::Needed));
+        }
         let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
         Ok(oauth.start(&who.user, service).await.map(whole))
     }

@@ -1,4 +1,5 @@
-//! A connection's octets below HTTP: an answer that nobody takes ends it, and it closes so that the last answer arrives.
+//! A connection's octets below HTTP: an answer that nobody takes ends it, so does a flood of frames without a purpose, and
+//! it closes so that the last answer arrives.
 //!
 //! Closing a socket over octets that were not read makes the system reset the connection, and the peer loses an answer
 //! that it has not read yet: a client that sends its whole body first never sees the 413. So where more may be coming,
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::Frames;
 use crate::clock::{Clock, Sleep};
 
 /// Octets in both directions, with the rules of the module.
@@ -24,6 +26,7 @@ pub(super) struct Wire<S> {
     stalled: Option<Sleep>,
     unread: Unread,
     taken: Taken,
+    frames: Frames,
     closing: Closing,
 }
 
@@ -64,7 +67,7 @@ enum Closing {
 impl<S> Wire<S> {
     pub(super) fn new(inner: S, clock: Arc<dyn Clock>, patience: Duration) -> Self {
         let (unread, taken) = (Unread::default(), Taken::default());
-        Self { inner, clock, patience, stalled: None, unread, taken, closing: Closing::Open }
+        Self { inner, clock, patience, stalled: None, unread, taken, frames: Frames::default(), closing: Closing::Open }
     }
 
     pub(super) fn unread(&self) -> Unread {
@@ -125,7 +128,14 @@ impl<S: AsyncRead + Unpin> Wire<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        let (read, now) = (buffer.filled().get(before..).unwrap_or_default(), self.clock.monotonic());
+        if self.frames.note(read, now) {
+            return Poll::Ready(Ok(()));
+        }
+        metrics::counter!("lineartime_connections_flooding_total").increment(1);
+        Poll::Ready(Err(io::Error::other("more HTTP/2 frames than anybody needs")))
     }
 }
 

@@ -270,6 +270,38 @@ async fn an_app_password_for_one_calendar_finds_that_one_alone() {
     server.raw("DELETE", inside, &auth, "").await.is(204);
 }
 
+/// Beside CalDAV as well: what a device may not, its password opens nowhere, and it makes no other passwords.
+#[tokio::test]
+async fn an_app_password_opens_no_more_of_the_api_than_it_is_good_for() {
+    let server = Server::start().await;
+    server.put("a.ics", &event("a", "20260310T090000Z", "Private")).await;
+    let status = async |login: &str, method: &str, path: &str, body: &str| {
+        let fields = [("authorization", login), ("content-type", "application/json")];
+        server.raw(method, &format!("/api/v1{path}"), &fields, body).await.status.as_u16()
+    };
+    let all = device(&server, Scope::ALL).await;
+    let reading = device(&server, Scope { read_only: true, collection: None }).await;
+    let club = device(&server, Scope { read_only: false, collection: Some("club".parse().unwrap()) }).await;
+    let new = r#"{"title":"x","start":"2026-03-02T09:00:00Z"}"#;
+    let list = "/events?start=2026-03-01T00:00:00Z&end=2026-04-01T00:00:00Z";
+    let table = [
+        ("GET", "/me", "", [200, 200, 200]),
+        ("GET", list, "", [200, 200, 403]),
+        ("POST", "/events", new, [201, 403, 403]),
+        ("POST", "/feeds", r#"{"name":"n"}"#, [201, 403, 403]),
+        ("POST", "/sync", "{}", [202, 403, 403]),
+        ("GET", "/audit", "", [200, 200, 403]),
+        ("GET", "/app-passwords", "", [403, 403, 403]),
+        ("POST", "/app-passwords", r#"{"label":"another"}"#, [403, 403, 403]),
+        ("DELETE", "/app-passwords/1", "", [403, 403, 403]),
+    ];
+    for (method, path, body, wanted) in table {
+        for (login, wanted) in [&all, &reading, &club].into_iter().zip(wanted) {
+            assert_eq!(status(login, method, path, body).await, wanted, "{method} {path}");
+        }
+    }
+}
+
 /// The Authorization field of a device of Ana's.
 async fn device(server: &Server, scope: Scope) -> String {
     let ana = UserId::parse("ana").unwrap();

@@ -193,6 +193,9 @@ impl Input {
         if let Some(when) = when {
             edit = edit.set(at, &Line::at("DTSTART", &when.start)).set(at, &Line::at("DTEND", &when.end));
             edit = edit.remove(at, "DURATION");
+            if let Some(sequence) = next_sequence(object, at) {
+                edit = edit.set(at, &Line::new("SEQUENCE").value(&sequence.to_string()));
+            }
             // Each zone once, also where start and end share it.
             let tzids: BTreeSet<&str> = [when.start.tzid(), when.end.tzid()].into_iter().flatten().collect();
             edit = tzids.into_iter().fold(edit, |edit, tzid| with_zone(edit, object, tzid));
@@ -268,6 +271,14 @@ impl Input {
         }
         edit.finish().map_err(|_| InputFault::Unchangeable)
     }
+}
+
+/// The revision that another time makes of an event that has one (RFC 5545 3.8.7.4).
+fn next_sequence(object: &Object, at: &At) -> Option<i64> {
+    let At::Member(number) = at else { return None };
+    let member = object.members().nth(*number).filter(|member| member.property("DTSTART").is_some())?;
+    let before = member.property("SEQUENCE").and_then(|line| line.value().trim().parse::<i64>().ok());
+    Some(before.unwrap_or_default().saturating_add(1))
 }
 
 /// Adds the definition of a zone that the object lacks.

@@ -13,4 +13,5 @@ pub use input::{Input, InputFault};
 pub use occurrence::{Clockwork, Details, Label, Occurrence, Person, occurrences};
 pub use query::{Asked, agenda, busy_times};
 pub use quick::quick;
+pub(crate) use series::repeats_on_fixed_days;
 pub use series::{Outcome, Scope, Series};

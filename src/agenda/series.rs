@@ -112,6 +112,13 @@ impl<'a> Series<'a> {
         // The person sees one occurrence; what moves it moves them all by as much.
         let seen = self.key.as_ref().map_or_else(|| old.clone(), |key| self.moved_to(&old, key));
         let when = input.when(&seen)?.map(|asked| self.shifted(&old, &seen, &asked));
+        let to_another_day = |when: &When| when.start.civil().date() != old.start.civil().date();
+        if input.rrule.is_none() && repeats_on_fixed_days(member) && when.as_ref().is_some_and(to_another_day) {
+            return Err(InputFault::Member(
+                "start",
+                "is another day, and the series repeats on fixed days: say rrule as well",
+            ));
+        }
         let changed = input.apply(self.object, &At::Member(number), when.as_ref(), self.now)?;
         let changed = match &when {
             Some(when) => self.follow(&changed, &old, when)?,
@@ -366,6 +373,12 @@ impl<'a> Series<'a> {
     }
 }
 
+/// Whether a series says on which days it takes place, so that it can't just be moved to another.
+pub(crate) fn repeats_on_fixed_days(master: &Component) -> bool {
+    let rule = master.property("RRULE").map(|rule| rule.value().to_ascii_uppercase()).unwrap_or_default();
+    ["BYDAY=", "BYMONTHDAY=", "BYYEARDAY=", "BYWEEKNO=", "BYSETPOS="].iter().any(|part| rule.contains(part))
+}
+
 /// The rule without its end, ending before an occurrence.
 fn until(rule: &str, key: &DateOrTime) -> String {
     let second = jiff::SignedDuration::from_secs(1);
@@ -439,6 +452,25 @@ mod tests {
         let object = daily("EXDATE;TZID=Europe/Berlin:20260328T090000\r\n");
         let [all] = changed(&object, THIRD, Scope::All, &later()).try_into().unwrap();
         assert_eq!(starts(&all), ["27 10:00", "29 09:00", "30 09:00", "31 09:00"]);
+    }
+
+    #[test]
+    fn another_time_is_another_revision_and_another_day_needs_another_rule() {
+        let at = |start: &str| Input { start: Some(start.into()), ..Input::default() };
+        let [moved] =
+            changed(&daily("SEQUENCE:3\r\n"), THIRD, Scope::All, &at("2026-03-29T11:00:00")).try_into().unwrap();
+        assert_eq!(moved.master().unwrap().property("SEQUENCE").unwrap().value(), "4");
+        let [told] = changed(&daily(""), THIRD, Scope::All, &Input { title: Some("Told".into()), ..Input::default() })
+            .try_into()
+            .unwrap();
+        assert!(told.master().unwrap().property("SEQUENCE").is_none());
+        let weekly =
+            Object::parse(daily("").as_text().replace("FREQ=DAILY;COUNT=5", "FREQ=WEEKLY;BYDAY=FR").into()).unwrap();
+        let series = Series::at(&weekly, None, NOW.parse().unwrap()).unwrap();
+        let refused = series.change(&at("2026-03-28T09:00:00"), Scope::All, "new").unwrap_err();
+        assert!(matches!(refused, InputFault::Member("start", _)));
+        let with_rule = Input { rrule: Some("FREQ=WEEKLY;BYDAY=SA".into()), ..at("2026-03-28T09:00:00") };
+        assert!(matches!(series.change(&with_rule, Scope::All, "new"), Ok(Outcome::Changed(_))));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::agenda::repeats_on_fixed_days;
 use crate::ical::{
     At, Budget, Component, DateOrTime, Draft, Edit, EditError, Instance, Line, Object, TimeRange, Zone, Zones,
     as_vtimezone, instances,
@@ -128,7 +129,7 @@ pub(super) fn all(object: &Object, seen: &Instance, wanted: &Wanted, frame: &Fra
         };
     }
     let Some(moved) = Moved::of(object, master, seen, wanted, frame)? else { return Ok(edit.finish()?) };
-    if moved.to_another_day && wanted.rule.is_none() && has_fixed_days(master) {
+    if moved.to_another_day && wanted.rule.is_none() && repeats_on_fixed_days(master) {
         return Err(Impossible::Unclear(
             "Start: this series repeats on fixed days, so moving it to another day needs its repetition chosen anew",
         ));
@@ -293,11 +294,6 @@ fn without(rule: &str, names: &[&str]) -> String {
     let is_named =
         |part: &&str| names.iter().any(|name| part.split('=').next().is_some_and(|own| own.eq_ignore_ascii_case(name)));
     rule.split(';').filter(|part| !is_named(part) && !part.is_empty()).collect::<Vec<_>>().join(";")
-}
-
-fn has_fixed_days(master: &Component) -> bool {
-    let rule = master.property("RRULE").map(|rule| rule.value().to_ascii_uppercase()).unwrap_or_default();
-    ["BYDAY=", "BYMONTHDAY=", "BYYEARDAY=", "BYWEEKNO=", "BYSETPOS="].iter().any(|part| rule.contains(part))
 }
 
 /// The parts that are words.

@@ -277,16 +277,22 @@ async fn change(desk: &Desk, request: &Request<'_>, found: &Found) -> Answer {
         Err(problem) => return show(desk, request, found, Some((fields, format!("{problem}.")))).await,
     };
     let author = Author::Person(user.clone());
-    let mut pending = Vec::new();
+    let (mut pending, mut later) = (Vec::new(), None);
     if let Some(new) = new {
         // The later part exists before the earlier one is cut: whatever fails between, nothing is lost.
         let row =
             desk.calendars.event(user, found.stored.event).await.map_err(Trouble::later)?.ok_or(Trouble::NotFound)?;
         let place = Place { collection: CollectionId::new(user, row.leader), name: format!("{uid}.ics").parse()? };
         pending.extend(desk.calendars.put(&place, new, &Conditions::absent(), &author).await?.pending);
+        later = Some(place);
     }
     if let Some(object) = object {
-        match desk.calendars.put(&found.place, object, &conditions, &author).await {
+        let put = desk.calendars.put(&found.place, object, &conditions, &author).await;
+        if let (Err(_), Some(later)) = (&put, &later) {
+            // Not cut, so nothing may stand beside it.
+            desk.calendars.delete(later, &Conditions::NONE, &author).await?;
+        }
+        match put {
             Ok(put) => pending.extend(put.pending),
             Err(PutError::ConditionFailed) => return Err(changed_meanwhile()),
             Err(error) => return Err(error.into()),

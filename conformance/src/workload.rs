@@ -81,18 +81,24 @@ pub enum Workload {
     Delete,
     /// free-busy-query over one month.
     FreeBusy,
+    /// The whole calendar as a subscription.
+    Feed,
+    /// The same, and nothing has changed.
+    FeedUnchanged,
     /// PROPFIND on the home alone: what signing in costs.
     Home,
 }
 
 impl Workload {
     /// All, reading ones first, so that they meet what was seeded.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Home,
         Self::Get,
         Self::Multiget,
         Self::Month,
         Self::FreeBusy,
+        Self::Feed,
+        Self::FeedUnchanged,
         Self::Listing,
         Self::FirstSync,
         Self::Sync,
@@ -116,6 +122,8 @@ impl Workload {
             Self::Change => "W8 PUT with If-Match",
             Self::Delete => "W9 DELETE",
             Self::FreeBusy => "W10 free-busy-query, one month",
+            Self::Feed => "W11 the whole calendar as a feed",
+            Self::FeedUnchanged => "W11 the same, 304",
             Self::Home => "W12 PROPFIND Depth 0 on the home",
         }
     }
@@ -137,6 +145,12 @@ impl Workload {
             Self::Month => target.report(&mut client, "REPORT", collection, "1", MONTH, time).await,
             Self::Multiget => target.report(&mut client, "REPORT", collection, "1", &target.multiget(50), time).await,
             Self::FreeBusy => target.repeat(&mut client, time, &Request::report(collection, FREE_BUSY)).await,
+            Self::Feed => {
+                let path = target.feed(&mut client).await?;
+                let request = Request { method: "GET", path: &path, depth: "0", body: "", wanted: 200 };
+                target.repeat(&mut client, time, &request).await
+            }
+            Self::FeedUnchanged => target.feed_unchanged(&mut client, time).await,
             Self::Home => target.report(&mut client, "PROPFIND", &target.home, "0", HOME, time).await,
             Self::Get => {
                 let (name, _) = event(target.events / 2, target.spread);
@@ -264,6 +278,30 @@ impl Target {
         watch.stop(self)
     }
 
+    /// Makes a subscription of everything; says its path.
+    async fn feed(&self, client: &mut Client) -> Result<String> {
+        let headers = [("Content-Type", "application/json")];
+        let answer = client.send("POST", "/api/v1/feeds", &headers, FEED).await?;
+        ensure!(answer.status == 201, "has no feeds");
+        let made: serde_json::Value = serde_json::from_slice(&answer.body)?;
+        let url = made["url"].as_str().context("a feed without its URL")?;
+        let (_, path) = url.split_once("/feeds/").context("a feed elsewhere")?;
+        Ok(format!("/feeds/{path}"))
+    }
+
+    async fn feed_unchanged(&self, client: &mut Client, time: Duration) -> Result<Figure> {
+        let path = self.feed(client).await?;
+        let etag = client.send("GET", &path, &[], "").await?.etag.context("a feed without ETag")?;
+        let mut watch = Watch::start(self)?;
+        while watch.begun.elapsed() < time || watch.latencies.len() < 5 {
+            let begun = Instant::now();
+            let answer = client.send("GET", &path, &[("If-None-Match", &etag)], "").await?;
+            watch.latencies.push(begun.elapsed());
+            ensure!(answer.status == 304, "{}: {}", self.name, answer.status);
+        }
+        watch.stop(self)
+    }
+
     /// Deletes what was seeded, from the end.
     async fn delete(&self, client: &mut Client, time: Duration) -> Result<Figure> {
         let mut watch = Watch::start(self)?;
@@ -370,5 +408,6 @@ pub const MONTH: &str = "<C:calendar-query xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:p
 <C:calendar-data/></D:prop><C:filter><C:comp-filter name=\"VCALENDAR\"><C:comp-filter name=\"VEVENT\">\
 <C:time-range start=\"20260301T000000Z\" end=\"20260401T000000Z\"/></C:comp-filter></C:comp-filter></C:filter>\
 </C:calendar-query>";
+const FEED: &str = r#"{"name":"all","rules":{"detail":"full"}}"#;
 const FREE_BUSY: &str = "<C:free-busy-query xmlns:C=\"urn:ietf:params:xml:ns:caldav\">\
 <C:time-range start=\"20260301T000000Z\" end=\"20260401T000000Z\"/></C:free-busy-query>";

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::{Answer, Api, Problem, Request, json as answer};
 use crate::calendar::{Collection, CollectionChange, CollectionKind, Mirror, Privacy};
 use crate::id::{CollectionId, CollectionName};
-use crate::jobs::Priority;
 
 /// What is to be changed about a calendar.
 #[derive(Debug, Default, Deserialize)]
@@ -62,7 +61,7 @@ impl Api {
         if let Some(at) = row.source() {
             if wakes {
                 let source = self.parts.accounts.source(&at.source).await.map_err(Problem::internal)?;
-                self.parts.sync.enqueue_pull(&source, true, Priority::High).await.map_err(Problem::internal)?;
+                self.parts.sync.mirror_again(&source).await.map_err(Problem::internal)?;
             }
             let confirms = change.confirm_deletions;
             if confirms && !self.parts.sync.confirm_deletions(&at.source).await.map_err(Problem::internal)? {

@@ -39,6 +39,11 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         self.changes(calendar, &Position::Start).await
     }
 
+    /// Whether the items of a listing are as whole as those of [`Provider::fetch`].
+    fn lists_whole(&self) -> bool {
+        true
+    }
+
     /// After what time the calendar itself asks to be looked at again. Whoever looks sets bounds to it.
     fn poll_interval(&self, _calendar: &RemoteId) -> Option<Duration> {
         None
@@ -51,6 +56,11 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// The identity that [`Provider::create`] with `key` gives, where that can be told beforehand.
     fn identity(&self, _calendar: &RemoteId, _key: &IdempotencyKey) -> Option<RemoteId> {
         None
+    }
+
+    /// What an earlier [`Provider::create`] with `key` made of the object with this UID, as far as it can be found.
+    async fn made(&self, calendar: &RemoteId, key: &IdempotencyKey, _uid: &str) -> Result<Option<RemoteId>, Fault> {
+        Ok(self.identity(calendar, key))
     }
 
     /// Creates the object under an identity that follows from `key`, so that a second try cannot double it.

@@ -14,8 +14,8 @@ use crate::account::{AccountError, Accounts};
 use crate::clock::Clock;
 use crate::id::AccountId;
 use crate::provider::{
-    Change, Channel, Fault, Hook, IdempotencyKey, Item, Page, Position, Provider, RemoteCalendar, RemoteId, Removal,
-    Version, Written,
+    Change, Channel, Cursor, Fault, Hook, IdempotencyKey, Item, Page, Position, Provider, RemoteCalendar, RemoteId,
+    Removal, Version, Written,
 };
 
 /// Calls in a burst, and the time in which one more becomes free.
@@ -120,6 +120,28 @@ impl Provider for Paced {
 
     fn identity(&self, calendar: &RemoteId, key: &IdempotencyKey) -> Option<RemoteId> {
         self.provider.identity(calendar, key)
+    }
+
+    async fn made(&self, calendar: &RemoteId, key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {
+        self.bucket.take().await;
+        self.provider.made(calendar, key, uid).await
+    }
+
+    async fn changes_afresh(&self, calendar: &RemoteId, before: Option<&Cursor>) -> Result<Page, Fault> {
+        self.bucket.take().await;
+        self.provider.changes_afresh(calendar, before).await
+    }
+
+    fn poll_interval(&self, calendar: &RemoteId) -> Option<Duration> {
+        self.provider.poll_interval(calendar)
+    }
+
+    fn deletes_first(&self) -> bool {
+        self.provider.deletes_first()
+    }
+
+    fn lists_whole(&self) -> bool {
+        self.provider.lists_whole()
     }
 
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {

@@ -279,7 +279,7 @@ pub(super) fn plan(seen: Seen, remote: &Remote, step: Step, fresh: ConflictId) -
         Step::Remove | Step::Forget | Step::Recreate(_) => return None,
     };
     let link = match how {
-        Agreed::Unchanged if seen.linked.is_some() => NewLink::Same,
+        Agreed::Unchanged if seen.linked.is_some() || seen.other.is_some() => NewLink::Same,
         Agreed::Unchanged => NewLink::Agreed { meaning: remote.meaning, how: Agreed::Theirs },
         how => NewLink::Agreed { meaning: remote.meaning, how },
     };
@@ -399,7 +399,8 @@ impl Engine {
             record::drop_link(batch, source, replaced);
         }
         let tag = rows.version.tag.clone();
-        let link = match (&rows.link, &rows.old) {
+        // One that took another's place goes on from what was agreed on with that one.
+        let link = match (&rows.link, rows.old.as_ref().or(rows.replaced.as_ref())) {
             (NewLink::Gone, Some(old)) => return record::drop_link(batch, source, old),
             (NewLink::Gone, None) => return record::release(batch, source, &rows.version.id),
             (NewLink::Same, Some(old)) => Link { tag, ..old.link.clone() },

@@ -45,9 +45,9 @@ impl PullJob {
         }
     }
 
-    /// The job's key: one for each source.
+    /// The job's key: for each source one to look and one to compare, so that neither wish takes the other's place.
     pub(super) fn key(&self) -> String {
-        format!("pull:{}", self.source)
+        format!("{}:{}", if self.full { "compare" } else { "pull" }, self.source)
     }
 
     /// Reads a payload.

@@ -315,6 +315,12 @@ impl Engine {
         Ok(())
     }
 
+    /// A source is mirrored again: everything is compared, and its changes are listened for.
+    pub async fn mirror_again(&self, source: &Source) -> Result<(), SyncError> {
+        self.enqueue_pull(source, true, Priority::High).await?;
+        self.wish_watch(&source.account).await
+    }
+
     /// Has the channels of an account looked after, if providers may call.
     async fn wish_watch(&self, account: &AccountId) -> Result<(), SyncError> {
         if self.config.hooks.is_some() {

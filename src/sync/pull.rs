@@ -134,16 +134,39 @@ impl Engine {
         since: jiff::Timestamp,
     ) -> Result<Vec<RemoteId>, PullError> {
         let named: HashSet<&RemoteId> = items.iter().map(Item::id).chain(gone).collect();
+        let doubtful = known.values().filter(|linked| linked.link.at > since && !named.contains(&linked.remote));
+        let doubtful: Vec<RemoteId> = doubtful.map(|linked| linked.remote.clone()).collect();
         let mut proven = Vec::new();
-        for linked in known.values().filter(|linked| linked.link.at > since && !named.contains(&linked.remote)) {
-            match self.is_gone(target, &linked.remote).await {
-                Ok(true) => proven.push(linked.remote.clone()),
+        for remote in self.left_out(target, &doubtful).await? {
+            match self.is_gone(target, &remote).await {
+                Ok(true) => proven.push(remote),
                 // One that can't be read is no proof, and must not keep the others from being taken in.
                 Ok(false) | Err(PullError::Fault(Fault::Garbled(_) | Fault::Refused(_) | Fault::Forbidden(_))) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(proven)
+    }
+
+    /// Those that the provider leaves out when it is asked for many at once.
+    async fn left_out(&self, target: &Target, ids: &[RemoteId]) -> Result<Vec<RemoteId>, PullError> {
+        let mut missing = Vec::new();
+        for chunk in ids.chunks(CHUNK) {
+            // Of one alone more is said below.
+            let found = if chunk.len() > 1 {
+                target.provider.fetch(&target.source.remote, chunk).await
+            } else {
+                Ok(Vec::new())
+            };
+            let found = match found {
+                Ok(found) => found,
+                Err(Fault::Garbled(_) | Fault::Refused(_) | Fault::Forbidden(_) | Fault::Gone) => Vec::new(),
+                Err(fault) => return Err(fault.into()),
+            };
+            let found: HashSet<&RemoteId> = found.iter().map(Item::id).collect();
+            missing.extend(chunk.iter().filter(|id| !found.contains(id)).cloned());
+        }
+        Ok(missing)
     }
 
     /// Quarantined items that a listing from the start lacks: nobody else would ever say that they are gone.
@@ -277,12 +300,26 @@ impl Engine {
         let mut fresh: Vec<Item> = latest.map(|(_, item)| item).filter(|item| !is_known(item)).collect();
         let listed: HashSet<RemoteId> =
             fresh.iter().map(|item| item.id().clone()).chain(gone.iter().cloned()).collect();
-        for (remote, row) in quarantined.into_iter().filter(|(remote, _)| !listed.contains(remote)).take(SECOND_CHANCES)
-        {
-            fresh.extend(self.second_chance(target, remote, row, gone).await?);
+        let mut waiting: Vec<_> = quarantined.into_iter().filter(|(remote, _)| !listed.contains(remote)).collect();
+        // From anywhere among them, so that each has its turn, and only a try counts.
+        if let Some(count) = u64::try_from(waiting.len()).ok().filter(|count| *count > 0) {
+            let first = crate::entropy::number(&*self.entropy) % count;
+            waiting.rotate_left(usize::try_from(first).unwrap_or_default());
         }
+        let mut tries = 0;
+        for (remote, row) in waiting {
+            if tries == SECOND_CHANCES {
+                break;
+            }
+            let again = self.second_chance(target, remote, row, gone).await?;
+            tries += usize::from(again.is_some());
+            fresh.extend(again);
+        }
+        let lists_whole = target.provider.lists_whole();
         let is_doubtful = |item: &Item| {
-            target.mirror == Mirror::TwoWay && known.get(item.id()).is_some_and(|linked| self.is_recent(&linked.link))
+            known
+                .get(item.id())
+                .is_some_and(|linked| !lists_whole || (target.mirror == Mirror::TwoWay && self.is_recent(&linked.link)))
         };
         let asked = |item: Item| Item::Stub { id: item.id().clone(), tag: item.tag().cloned() };
         Ok(fresh.into_iter().map(|item| if is_doubtful(&item) { asked(item) } else { item }).collect())
@@ -509,16 +546,23 @@ impl Engine {
     ) -> Result<Vec<RemoteId>, PullError> {
         let (source, gone) = (&target.source.id, distinct(gone));
         let held = HELD.get(&*self.store, source).await?;
+        match &held {
+            Some(row) => HELD.expect(also, source, row),
+            None => HELD.expect_absent(also, source),
+        }
+        let is_second = held.is_some() && whole;
+        // A person's word is for those that were held when it was given, and for no others.
+        let confirmed: HashSet<RemoteId> =
+            held.iter().filter(|held| held.confirmed && whole).flat_map(|held| held.gone.iter().cloned()).collect();
         let mut deleting = Vec::new();
-        for remote in &gone {
+        for remote in gone.iter().filter(|remote| !confirmed.contains(remote)) {
             let planned = self.plan_gone(target, remote).await?;
             if planned.is_some_and(|planned| planned.removes()) {
                 deleting.push(remote.clone());
             }
         }
         let brake = guard(deleting.len(), known, proof, &self.config.mass_delete_guard);
-        let is_second = held.is_some() && whole;
-        if brake == Brake::Open || (is_second && held.as_ref().is_some_and(|held| held.confirmed)) {
+        if brake == Brake::Open {
             HELD.delete(also, source);
             return Ok(gone);
         }

@@ -6,13 +6,14 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 
 use super::invitation::{self, Outward};
 use super::item;
 use super::job::{self, PullJob};
 use super::pull::{Plan, PullError};
-use super::record::{self, BaseContent, Link, Linked, ON_HOLD, OnHold};
+use super::record::{self, BaseContent, CURSORS, Link, Linked, ON_HOLD, OnHold};
 use super::verdict::Verdict;
 use super::{Engine, Target, reconcile};
 use crate::account::Invitations;
@@ -28,6 +29,9 @@ use crate::store::{Batch, CommitError};
 
 /// Rounds that one intent may take when the provider's side keeps moving.
 const ROUNDS: usize = 4;
+
+/// How long after a wish a comparison may still not have seen what the provider says is in its way.
+const IN_THE_WAY: SignedDuration = SignedDuration::from_mins(10);
 
 /// What a push has left to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -227,6 +231,12 @@ impl Engine {
             // Ours of a try whose answer was lost, or somebody else's: its content tells.
             Err(Fault::Exists(Some(version))) => self.look(target, &version.id).await,
             Err(Fault::Exists(None)) => {
+                // A comparison since has not brought whatever is in the way.
+                let compared = CURSORS.get(&*self.store, &target.source.id).await?.map(|row| row.compared);
+                if compared.is_some_and(|at| at.duration_since(out.intent.since) > IN_THE_WAY) {
+                    let why = "another calendar of the account has an event with this UID";
+                    return Err(Fault::Refused(why.to_owned()).into());
+                }
                 let source = target.source.id.clone();
                 let job = PullJob {
                     user: target.source.user.clone(),
@@ -246,7 +256,7 @@ impl Engine {
     /// it there all the same.
     async fn unmade(&self, target: &Target, out: &Outgoing) -> Result<Done, PullError> {
         let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
-        let Some(id) = target.provider.identity(&target.source.remote, &key) else {
+        let Some(id) = target.provider.made(&target.source.remote, &key, &out.row.uid).await? else {
             return self.note(target, out, None).await;
         };
         match target.provider.fetch(&target.source.remote, std::slice::from_ref(&id)).await {
@@ -282,7 +292,28 @@ impl Engine {
         let change = Change { object: &outward, base, notify };
         match target.provider.update(&target.source.remote, &linked.version(), &change).await {
             Ok(written) => self.note(target, out, Some(self.link(target, out, (ours, &sent), &written))).await,
-            Err(Fault::Changed | Fault::Gone) => self.look(target, &linked.remote).await,
+            Err(Fault::Gone) => self.look_elsewhere(target, out, &linked.remote).await,
+            Err(Fault::Changed) => self.look(target, &linked.remote).await,
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// What we wrote is not where it was. A service may have given it another id (fault catalogue 51): before it counts as
+    /// deleted, it is looked for by what we know it by.
+    async fn look_elsewhere(&self, target: &Target, out: &Outgoing, remote: &RemoteId) -> Result<Done, PullError> {
+        let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
+        let made = target.provider.made(&target.source.remote, &key, &out.row.uid).await?;
+        let Some(other) = made.filter(|other| other != remote) else { return self.look(target, remote).await };
+        match target.provider.fetch(&target.source.remote, std::slice::from_ref(remote)).await {
+            Err(Fault::Gone) => {}
+            _ => return self.look(target, remote).await,
+        }
+        let found = target.provider.fetch(&target.source.remote, std::slice::from_ref(&other)).await;
+        match found.map(|items| items.into_iter().find_map(whole)) {
+            Ok(Some((version, octets))) => {
+                self.take_in(target, version, octets, &HashSet::from([remote.clone()])).await
+            }
+            Ok(None) | Err(Fault::Gone) => self.look(target, remote).await,
             Err(fault) => Err(fault.into()),
         }
     }
@@ -414,10 +445,7 @@ impl Engine {
     async fn look(&self, target: &Target, remote: &RemoteId) -> Result<Done, PullError> {
         let found = target.provider.fetch(&target.source.remote, std::slice::from_ref(remote)).await;
         let full = match found {
-            Ok(items) => items.into_iter().find_map(|item| match item {
-                Item::Full { version, object } => Some((version, object)),
-                Item::Stub { .. } => None,
-            }),
+            Ok(items) => items.into_iter().find_map(whole),
             Err(Fault::Gone) => {
                 let seen = self.see(target, Version { id: remote.clone(), tag: None }, None).await?;
                 let step = reconcile::absent(&seen.here);
@@ -429,8 +457,19 @@ impl Engine {
         let Some((version, octets)) = full else {
             return Err(Fault::Garbled("the server says that the object changed and does not give it".into()).into());
         };
+        self.take_in(target, version, octets, &HashSet::new()).await
+    }
+
+    /// Takes in an item that is there; `gone` are those that are known not to be.
+    async fn take_in(
+        &self,
+        target: &Target,
+        version: Version,
+        octets: Bytes,
+        gone: &HashSet<RemoteId>,
+    ) -> Result<Done, PullError> {
         let object = Object::parse(octets).map_err(|error| Fault::Garbled(error.to_string()))?;
-        match self.plan(target, version, object, &HashSet::new()).await? {
+        match self.plan(target, version, object, gone).await? {
             Plan::Do(planned) => self.moved(self.commit(target, vec![*planned], Batch::new()).await),
             Plan::Another(left) => self.moved(self.commit(target, vec![*left], Batch::new()).await),
             Plan::Nothing => Ok(Done::Again),
@@ -524,6 +563,13 @@ impl Engine {
 /// Whether a fault concerns the object that was sent and says nothing of the others.
 fn is_about_one(fault: &Fault) -> bool {
     matches!(fault, Fault::Garbled(_) | Fault::Changed | Fault::Exists(_) | Fault::Gone)
+}
+
+fn whole(item: Item) -> Option<(Version, Bytes)> {
+    match item {
+        Item::Full { version, object } => Some((version, object)),
+        Item::Stub { .. } => None,
+    }
 }
 
 /// What is sent of `object`: as a copy that invites nobody, if another source's leads.

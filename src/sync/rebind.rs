@@ -68,5 +68,5 @@ impl Engine {
     }
 }
 
-/// Pages without an item after which a calendar counts as empty.
-const EMPTY_PAGES: usize = 5;
+/// Pages without an item after which a calendar counts as empty. Graph tells of the items of a round with its last page.
+const EMPTY_PAGES: usize = 1_000;

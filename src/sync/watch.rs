@@ -339,7 +339,8 @@ impl Engine {
             self.forget(&watch).await?;
         }
         watch.channel = channel;
-        self.remember(&watch).await?;
+        // A word that it has ended, which may have come meanwhile, stands.
+        self.remember_over(&watch, wish.old.filter(|_| is_same)).await?;
         let has_gap = wish.old.is_some_and(|old| old.channel.expires <= now);
         // Messages that came before we knew its name, or after the old one's end, were not heard.
         if has_gap || (is_named_there && !is_same) {
@@ -359,9 +360,18 @@ impl Engine {
     }
 
     async fn remember(&self, watch: &Watch) -> Result<(), crate::store::StoreError> {
+        self.remember_over(watch, None).await
+    }
+
+    /// In place of `before`, if that is still there as it was.
+    async fn remember_over(&self, watch: &Watch, before: Option<&Watch>) -> Result<(), crate::store::StoreError> {
         let id = watch.channel.id.clone();
         let mut batch = Batch::new();
-        WATCHES.put(&mut batch, &(BY_ACCOUNT, watch.account.clone(), id.clone()), watch);
+        let key = (BY_ACCOUNT, watch.account.clone(), id.clone());
+        if let Some(before) = before {
+            WATCHES.expect(&mut batch, &key, before);
+        }
+        WATCHES.put(&mut batch, &key, watch);
         ACCOUNTS_OF.put(&mut batch, &(BY_ID, id), &Owner(watch.account.clone()));
         commit(self, batch).await
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -125,11 +126,23 @@ impl Engine {
                 // What a message was about may not be in the list of changes yet (Graph replicates it lazily).
                 let is_early = is_asked && told == Told::Nothing;
                 let pause = if is_early { pause.min(LATE) } else { self.spread(pause) };
-                Outcome::Again { at: job::after(self.clock.now(), pause) }
+                self.next_look(job, job::after(self.clock.now(), pause)).await
             }
             Err(PullError::NotMirrored) => Outcome::Done,
             Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,
             Err(error) => troubled(&error),
+        }
+    }
+
+    /// A look is followed by the next; a comparison is done, and followed by looks.
+    async fn next_look(&self, job: &PullJob, at: Timestamp) -> Outcome {
+        if !job.full {
+            return Outcome::Again { at };
+        }
+        let look = PullJob { full: false, ..job.clone() };
+        match self.queue.enqueue(look.wish(at, Priority::Low)).await {
+            Ok(_) => Outcome::Done,
+            Err(error) => Outcome::Unavailable { after: None, why: error.to_string() },
         }
     }
 

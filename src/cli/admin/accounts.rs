@@ -7,7 +7,6 @@ use crate::account::{Account, Invitations, NewCalDav, NewICloud, ProviderKind};
 use crate::app::Gateway;
 use crate::calendar::{Collection, CollectionChange, CollectionKind, Mirror, Privacy};
 use crate::id::{AccountId, UserId};
-use crate::jobs::Priority;
 use crate::sync::AccountStatus;
 use crate::vault::Secret;
 
@@ -155,7 +154,7 @@ pub(super) async fn source_set(
     }
     if let (true, Some(at)) = (resumed, one.source()) {
         let source = gateway.accounts.source(&at.source).await?;
-        gateway.sync.enqueue_pull(&source, true, Priority::High).await?;
+        gateway.sync.mirror_again(&source).await?;
     }
     if let (true, Some(at)) = (change.confirm_deletions, one.source())
         && !gateway.sync.confirm_deletions(&at.source).await?

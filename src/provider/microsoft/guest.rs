@@ -10,7 +10,7 @@ use super::parts::{Part, differing};
 use super::push::refused;
 use super::session::{Aim, Ask};
 use super::wire::{Event, ResponseStatus};
-use super::write::{Projection, Slot, project, response};
+use super::write::{Projection, Slot, project, response, status};
 use crate::ical::Object;
 use crate::provider::{Change, Fault, Notify, RemoteId, Version, Written};
 
@@ -36,8 +36,8 @@ impl Microsoft {
         }
         self.answer_instances(change.object, (&version.id, there), tells).await?;
         let mut now = match self.event(&version.id).await {
-            // A declined meeting leaves the calendar.
-            Err(Fault::Gone) if answered == Some("declined") => there.clone(),
+            // A declined meeting leaves the calendar; and once answered, a read that fails must not lead to a second mail.
+            Err(_) if answered.is_some() => there.clone(),
             other => other?,
         };
         if let Some(answer) = answered {
@@ -79,7 +79,10 @@ impl Microsoft {
         let Some(address) = self.mailbox().address else { return Ok(()) };
         let Ok(wanted) = project(object, &self.mailbox()) else { return Ok(()) };
         let series = object.master().and_then(|master| response(master, &address));
-        let overrides = object.members().filter(|member| member.property("RECURRENCE-ID").is_some());
+        // As `project` takes them: a cancelled one is left out, not changed.
+        let overrides = object.members().filter(|member| {
+            member.property("RECURRENCE-ID").is_some() && !status(member).eq_ignore_ascii_case("CANCELLED")
+        });
         for (member, (slot, _)) in overrides.zip(&wanted.overrides) {
             let Some(answer) = response(member, &address) else { continue };
             let known = there.exception_occurrences.iter().flatten().find(|exception| is_at(exception, slot));

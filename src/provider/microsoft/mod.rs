@@ -199,6 +199,15 @@ impl Provider for Microsoft {
         self.items(ids).await
     }
 
+    fn lists_whole(&self) -> bool {
+        // A round of changes has no stashes in it.
+        false
+    }
+
+    async fn made(&self, calendar: &RemoteId, _key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {
+        Ok(self.find_by_uid(calendar, uid).await?.map(RemoteId::new))
+    }
+
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {
         self.create_event(calendar, key, change).await
     }

@@ -288,7 +288,7 @@ impl Microsoft {
         self.plain(id, &bare_series()).await
     }
 
-    async fn plain(&self, id: &RemoteId, shape: &str) -> Result<Event, Fault> {
+    pub(super) async fn plain(&self, id: &RemoteId, shape: &str) -> Result<Event, Fault> {
         self.session.succeed(&Ask::get(self.session.event(id, shape)), Aim::Event).await?.read()
     }
 

@@ -27,10 +27,12 @@ impl Microsoft {
         if change.notify == Notify::Nobody || !self.is_organizer_of(change.object) {
             without_people(&mut wanted);
         }
+        // A mailbox takes a transaction id once, whatever the calendar: in another one the event is another.
+        let key = format!("{}-{:08x}", key.as_str(), crc32c::crc32c(calendar.as_str().as_bytes()));
         for generation in 1..=GENERATIONS {
             wanted.event.transaction_id = Some(match generation {
-                1 => key.as_str().to_owned(),
-                _ => format!("{}-{generation}", key.as_str()),
+                1 => key.clone(),
+                _ => format!("{key}-{generation}"),
             });
             let body = serde_json::to_value(&wanted.event).unwrap_or_default();
             let url = self.session.url(&format!("me/calendars/{}/events", segment(calendar.as_str())));
@@ -82,11 +84,18 @@ impl Microsoft {
     }
 
     async fn find_by_stash(&self, calendar: &RemoteId, wanted: &Event) -> Result<Option<String>, Fault> {
-        let Some(marker) = stash::marker(wanted) else { return Ok(None) };
+        match stash::marker(wanted).and_then(|marker| marker.value) {
+            Some(uid) => self.find_by_uid(calendar, &uid).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The event in a calendar whose stash has this UID: one that we wrote.
+    pub(super) async fn find_by_uid(&self, calendar: &RemoteId, uid: &str) -> Result<Option<String>, Fault> {
         let filter = format!(
             "singleValueExtendedProperties/any(ep: ep/id eq '{}' and ep/value eq '{}')",
-            marker.id,
-            marker.value.unwrap_or_default().replace('\'', "''")
+            stash::marker_id(),
+            uid.replace('\'', "''")
         );
         let mut url = self.session.url(&format!("me/calendars/{}/events", segment(calendar.as_str())));
         url.query_pairs_mut().append_pair("$filter", &filter);
@@ -177,10 +186,18 @@ impl Microsoft {
                 Err(Fault::Changed) => {}
                 Err(fault) => return Err(fault),
             }
-            // Only an instance can't be read as a whole; it has no life of its own between two reads.
-            let Ok(before) = &before else { return Err(Fault::Changed) };
-            let now = self.event(id).await?;
-            if !ical::same_meaning(before, &self.compose(&now)?) {
+            // An instance has the tag of its series, which a write to its neighbour moves, and is not read as a whole.
+            let (now, is_same) = if there.is_instance() {
+                let now = self.plain(id, "").await?;
+                let is_same = super::series::instance_parts(there, &now).is_empty();
+                (now, is_same)
+            } else {
+                let Ok(before) = &before else { return Err(Fault::Changed) };
+                let now = self.event(id).await?;
+                let is_same = ical::same_meaning(before, &self.compose(&now)?);
+                (now, is_same)
+            };
+            if !is_same {
                 return Err(Fault::Changed);
             }
             tag = now.tag();

@@ -135,7 +135,7 @@ fn regular(master: &Event, slot: &Slot) -> Option<Event> {
     Some(event)
 }
 
-fn instance_parts(wanted: &Event, there: &Event) -> Vec<Part> {
+pub(super) fn instance_parts(wanted: &Event, there: &Event) -> Vec<Part> {
     // The list of instances has no stash in it, and an instance has no rule.
     all().filter(|part| !matches!(part, Part::Recurrence | Part::Stash) && !part.agrees(wanted, there)).collect()
 }

@@ -282,7 +282,8 @@ pub(super) fn classify(status: u16, code: &str, pause: Option<Duration>, aim: Ai
         401 => {
             Fault::Unauthorized("Microsoft does not accept the sign-in any more: connect the account again".to_owned())
         }
-        404 if of_mailbox => Fault::Forbidden(
+        // Of the account as a whole, not of what was to be written.
+        404 if of_mailbox => Fault::Unreachable(
             "this mailbox can't be reached by Microsoft Graph (on premises, or without a licence)".to_owned(),
         ),
         410 if aim == Aim::Delta => Fault::CursorExpired,
@@ -295,7 +296,7 @@ pub(super) fn classify(status: u16, code: &str, pause: Option<Duration>, aim: Ai
         409 | 412 => Fault::Changed,
         429 | 509 => Fault::Throttled(pause),
         503 if pause.is_some() => Fault::Throttled(pause),
-        507 => Fault::Throttled(Some(pause.unwrap_or(FULL))),
+        507 => Fault::Unreachable("the mailbox is full: make room in Outlook".to_owned()),
         400 if code == "erroroccurrencecrossingboundary" => Fault::Refused(Refusal::Crossing.to_string()),
         400 | 405 | 411 | 413..=415 | 422 | 501 if aim == Aim::Event => {
             let code: String = code.chars().filter(char::is_ascii_alphanumeric).take(60).collect();
@@ -337,7 +338,6 @@ pub(super) const BATCH: usize = 20;
 const TURNS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 const UNNAMED: Duration = Duration::from_secs(5);
-const FULL: Duration = Duration::from_mins(30);
 
 #[cfg(test)]
 mod tests {
@@ -355,15 +355,15 @@ mod tests {
             (403, "erroraccessdenied", Aim::Event, "Forbidden"),
             (404, "erroritemnotfound", Aim::Event, "Gone"),
             (404, "erroritemnotfound", Aim::Calendar, "CalendarGone"),
-            (404, "mailboxnotenabledforrestapi", Aim::Event, "Forbidden"),
-            (404, "mailboxnotsupportedforrestapi", Aim::Delta, "Forbidden"),
+            (404, "mailboxnotenabledforrestapi", Aim::Event, "Unreachable"),
+            (404, "mailboxnotsupportedforrestapi", Aim::Delta, "Unreachable"),
             (409, "errorirresolvableconflict", Aim::Event, "Changed"),
             (412, "errorirresolvableconflict", Aim::Event, "Changed"),
             (429, "applicationthrottled", Aim::Event, "Throttled"),
             (500, "", Aim::Event, "Unreachable"),
             (503, "errorserverbusy", Aim::Delta, "Unreachable"),
             (504, "", Aim::Calendar, "Unreachable"),
-            (507, "", Aim::Event, "Throttled"),
+            (507, "", Aim::Event, "Unreachable"),
             (509, "", Aim::Event, "Throttled"),
         ];
         for (status, code, aim, expected) in table {

@@ -65,7 +65,7 @@ pub(super) fn marker(event: &Event) -> Option<ExtendedProperty> {
     (!uid.is_empty()).then(|| ExtendedProperty { id: marker_id(), value: Some(uid) })
 }
 
-fn marker_id() -> String {
+pub(super) fn marker_id() -> String {
     format!("String {{{GUID}}} Name ltUid")
 }
 

@@ -202,7 +202,7 @@ fn text(component: &Component, name: &str) -> String {
     component.property(name).map(Property::text).unwrap_or_default()
 }
 
-fn status(component: &Component) -> String {
+pub(super) fn status(component: &Component) -> String {
     text(component, "STATUS").trim().to_owned()
 }
 

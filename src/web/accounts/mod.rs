@@ -12,7 +12,6 @@ use crate::account::Account;
 use crate::calendar::{Collection, CollectionChange, CollectionKind, Mirror, Privacy};
 use crate::ical::Zone;
 use crate::id::{AccountId, CollectionId, CollectionName, UserId};
-use crate::jobs::Priority;
 
 #[derive(Template)]
 #[template(
@@ -329,7 +328,7 @@ async fn change(desk: &Desk, request: &Request<'_>, name: &str) -> Answer {
     }
     if let (Some(source), true) = (&source, old.mirror == Mirror::Off && mirror.is_some_and(|new| new != Mirror::Off)) {
         let source = desk.accounts.source(source).await?;
-        desk.sync.enqueue_pull(&source, true, Priority::High).await?;
+        desk.sync.mirror_again(&source).await?;
     }
     done("/accounts", &format!("{title} is saved."))
 }

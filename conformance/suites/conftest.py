@@ -6,6 +6,14 @@ from harness.gateway import Gateway
 from harness.upstream import Radicale, Xandikos
 
 
+# The longest ones, which begin first so that none is waited for at the end.
+LONG = ["test_pages", "test_feeds", "test_brake", "test_kill", "test_outage"]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture
 def started(tmp_path):
     """Starts programs, and ends them with the test."""

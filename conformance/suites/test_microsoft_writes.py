@@ -2,6 +2,7 @@
 
 import re
 import threading
+import urllib.parse
 
 import pytest
 from harness.events import BERLIN, calendar, event
@@ -99,7 +100,7 @@ def test_the_instance_that_was_answered_is_answered_there(connected, graph):
     graph.requests()
     assert edit(connected, uid, lambda text: text.replace("END:VCALENDAR", more + "END:VCALENDAR")).status in (204, 403)
     connected.run("sync", "ana", "--wait")
-    asked = [line for line in graph.requests() if line.startswith("POST")]
+    asked = [urllib.parse.unquote(line) for line in graph.requests() if line.startswith("POST")]
     declined = [line for line in asked if "/decline" in line]
     accepted = [line for line in asked if "/accept" in line]
     assert len(declined) == len(accepted) == 1, asked

@@ -108,7 +108,10 @@ impl Service {
     }
 
     pub(super) fn handle(&mut self, request: &Request) -> Reply {
-        self.requests.push(format!("{} {}", request.method, request.path));
+        // Where a page goes on tells a look from a listing.
+        let from = ["$skiptoken", "$deltatoken"].into_iter().find(|name| request.query.contains_key(*name));
+        let from = from.map(|name| format!("?{name}")).unwrap_or_default();
+        self.requests.push(format!("{} {}{from}", request.method, request.path));
         if let Some(reply) = self.general_fault(request) {
             return reply;
         }

@@ -18,14 +18,12 @@ use crate::web::{Desk, time};
 <div data-live="60" data-stream="/api/v1/stream">
 <ul class="legend" aria-label="Calendars">{% for one in calendars %}<li><span class="dot {{ one.class }}"></span> {{ one.title }}</li>{% endfor %}</ul>
 <div class="week">
-<span class="corner"></span>
 {% for day in days %}<h2 class="{{ day.class }}"><a href="/calendar/day/{{ day.date }}">{{ day.date.strftime("%a %-d") }}</a></h2>
-{% endfor %}<span class="corner"></span>
-{% for day in days %}<div class="days">{% for one in day.long %}<a class="chip {{ one.class }}{% if one.off %} off{% endif %}" href="{{ one.href }}"><bdi>{{ one.title }}</bdi></a>{% endfor %}</div>
-{% endfor %}<div class="hours" aria-hidden="true">{% for hour in 0..24 %}<span>{{ hour }}:00</span>{% endfor %}</div>
-{% for day in days %}<div class="day">{% for (one, place) in day.short %}<a class="chip {{ one.class }}{% if one.off %} off{% endif %} {{ place }}" href="{{ one.href }}">{{ one.when(day.date) }} <bdi>{{ one.title }}</bdi></a>
+<div class="days">{% for one in day.long %}<a class="chip {{ one.class }}{% if one.off %} off{% endif %}" href="{{ one.href }}"><bdi>{{ one.title }}</bdi></a>{% endfor %}</div>
+<div class="day">{% for (one, place) in day.short %}<a class="chip {{ one.class }}{% if one.off %} off{% endif %} {{ place }}" href="{{ one.href }}">{{ one.when(day.date) }} <bdi>{{ one.title }}</bdi></a>
 {% endfor %}</div>
-{% endfor %}</div></div>
+{% endfor %}<div class="hours" aria-hidden="true">{% for hour in 0..24 %}<span>{{ hour }}:00</span>{% endfor %}</div>
+</div></div>
 "#
 )]
 struct Week {

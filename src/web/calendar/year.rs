@@ -56,6 +56,8 @@ const LANES: usize = 3;
 /// Titles that are spelled out on one page at most; beyond that the bars alone tell.
 const TITLES: usize = 260;
 const LONGEST_TITLE: usize = 28;
+/// Days over which a title runs at most; the style sheet has a class for each.
+const LONGEST_RUN: usize = 8;
 
 /// The page.
 pub(super) async fn get(desk: &Desk, request: &Request<'_>, frame: &Frame) -> Answer {
@@ -135,7 +137,7 @@ fn cell(
     Day { date: day, number: day.day(), class, label, lanes: html }
 }
 
-/// One lane of one day. The title stands where the bar begins.
+/// One lane of one day. The title stands where the bar begins, and runs no further than the bar.
 fn stroke(one: Option<&Happening>, day: Date, first: Date, titles: &mut usize) -> String {
     let Some(one) = one else { return "<i class=\"x\"></i>".to_owned() };
     let begins = one.start.date() == day || day == first;
@@ -147,7 +149,9 @@ fn stroke(one: Option<&Happening>, day: Date, first: Date, titles: &mut usize) -
     let title = if begins && one.is_long() && *titles > 0 {
         *titles -= 1;
         let short: String = one.title.chars().take(LONGEST_TITLE).collect();
-        format!("<span>{}</span>", escaped(&short))
+        let last = one.last_day().min(day.last_of_month());
+        let run = (offset(last) + 1).saturating_sub(offset(day)).clamp(1, LONGEST_RUN);
+        format!("<span class=\"d{run}\">{}</span>", escaped(&short))
     } else {
         String::new()
     };
@@ -197,11 +201,11 @@ mod tests {
         assert_eq!(month.days.len(), 31);
         let lanes: Vec<&str> = month.days.iter().take(6).map(|day| day.lanes.as_str()).collect();
         let (bar, gap) = ("<i class=\"s1\"></i>", "<i class=\"x\"></i>");
-        assert_eq!(lanes[0], "<i class=\"s1 f\"><span>&lt;b&gt;A</span></i>");
+        assert_eq!(lanes[0], "<i class=\"s1 f\"><span class=\"d3\">&lt;b&gt;A</span></i>");
         assert_eq!(lanes[1], bar);
-        assert_eq!(lanes[2], format!("{bar}<i class=\"s1 f\"><span>B</span></i>"));
+        assert_eq!(lanes[2], format!("{bar}<i class=\"s1 f\"><span class=\"d3\">B</span></i>"));
         assert_eq!(lanes[3], format!("{gap}{bar}"));
-        assert_eq!(lanes[4], format!("<i class=\"s1 f\"><span>C</span></i>{bar}"));
+        assert_eq!(lanes[4], format!("<i class=\"s1 f\"><span class=\"d2\">C</span></i>{bar}"));
         assert_eq!(month.days[8].class, "now");
         assert_eq!(month.days[2].label, "2 events");
     }

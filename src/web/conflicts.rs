@@ -7,7 +7,7 @@ use super::page::{Answer, Page, done, shown};
 use super::request::{Request, Trouble};
 use super::{Desk, audit, history, time};
 use crate::calendar::{Conflict, ConflictId, ConflictKind, Decision, Keep};
-use crate::ical::Object;
+use crate::ical::{DateOrTime, Object, Property};
 use crate::id::UserId;
 
 #[derive(Template)]
@@ -43,9 +43,9 @@ struct Row {
 <p><a href="/conflicts">Conflicts</a></p>
 <h1><bdi>{{ title }}</bdi></h1>
 <p>{{ what }} <span class="tag">{{ state }}</span></p>
-<div class="scroll"><table>
+<div class="scroll"><table class="stack">
 <thead><tr><th scope="col">Property</th><th scope="col">Agreed before</th><th scope="col">Here</th><th scope="col">{{ calendar }}</th></tr></thead>
-<tbody>{% for line in lines %}<tr><th scope="row">{{ line.name }}</th><td><bdi>{{ line.base }}</bdi></td><td{% if line.ours_differs %} class="differs"{% endif %}><bdi>{{ line.ours }}</bdi></td><td{% if line.theirs_differs %} class="differs"{% endif %}><bdi>{{ line.theirs }}</bdi></td></tr>
+<tbody>{% for line in lines %}<tr><th scope="row">{{ line.name }}</th><td data-label="Agreed before"><bdi>{{ line.base }}</bdi></td><td data-label="Here"{% if line.ours_differs %} class="differs"{% endif %}><bdi>{{ line.ours }}</bdi></td><td data-label="{{ calendar }}"{% if line.theirs_differs %} class="differs"{% endif %}><bdi>{{ line.theirs }}</bdi></td></tr>
 {% endfor %}</tbody></table></div>
 <form method="post" class="card row"><input type="hidden" name="csrf" value="{{ csrf }}">
 <button name="keep" value="local"{% if open %} class="main"{% endif %}>Keep what is here</button>
@@ -166,7 +166,7 @@ fn lines(base: Option<&Object>, ours: Option<&Object>, theirs: Option<&Object>) 
     let value = |object: Option<&Object>, name: &str| match object.and_then(|object| object.members().next()) {
         None => "(deleted)".to_owned(),
         Some(member) => {
-            let texts: Vec<String> = member.all(name).map(|line| shown(&line.text())).collect();
+            let texts: Vec<String> = member.all(name).map(readable).collect();
             texts.join("\n").chars().take(2_000).collect()
         }
     };
@@ -182,6 +182,21 @@ fn lines(base: Option<&Object>, ours: Option<&Object>, theirs: Option<&Object>) 
         .collect();
     lines.sort_by_key(|line| !(line.ours_differs || line.theirs_differs));
     lines
+}
+
+/// A property's text. A time as people write it, with the zone that it is in: two zones are a difference.
+fn readable(line: &Property) -> String {
+    let is_time = ["DTSTART", "DTEND", "DUE"].iter().any(|name| line.name().eq_ignore_ascii_case(name));
+    match DateOrTime::parse(line) {
+        Ok(DateOrTime::Date(day)) if is_time => day.strftime("%a %-d %b %Y").to_string(),
+        Ok(at) if is_time => {
+            let local = at.civil();
+            let form = if local.second() == 0 { "%a %-d %b %Y %H:%M" } else { "%a %-d %b %Y %H:%M:%S" };
+            let zone = if matches!(at, DateOrTime::Utc(_)) { "UTC" } else { at.tzid().unwrap_or_default() };
+            shown(format!("{} {zone}", local.strftime(form)).trim_end())
+        }
+        _ => shown(&line.text()),
+    }
 }
 
 /// Properties that change by themselves.
@@ -236,5 +251,21 @@ mod tests {
         assert_eq!((found[0].name.as_str(), found[0].ours.as_str(), found[0].theirs.as_str()), ("Title", "<b>", "C"));
         assert!(found[0].ours_differs && !found[1].ours_differs && !found[1].theirs_differs);
         assert_eq!(lines(Some(&base), None, Some(&theirs))[0].ours, "(deleted)");
+    }
+
+    #[test]
+    fn times_are_told_as_people_write_them() {
+        let start = |line: &str| {
+            let text = format!(
+                "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:u\r\nDTSTAMP:20260101T000000Z\r\n\
+                 {line}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+            );
+            let object = Object::parse(Bytes::from(text)).unwrap();
+            lines(None, Some(&object), Some(&object))[0].ours.clone()
+        };
+        assert_eq!(start("DTSTART:20261215T100000Z"), "Tue 15 Dec 2026 10:00 UTC");
+        assert_eq!(start("DTSTART;TZID=Europe/Vienna:20261215T100005"), "Tue 15 Dec 2026 10:00:05 Europe/Vienna");
+        assert_eq!(start("DTSTART;VALUE=DATE:20261215"), "Tue 15 Dec 2026");
+        assert_eq!(start("DTSTART:soon"), "soon");
     }
 }

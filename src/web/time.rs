@@ -11,9 +11,9 @@ pub(super) fn zone(request: &Request<'_>) -> Zone {
     Zone::iana(&request.zone_name()).unwrap_or(Zone::UTC)
 }
 
-/// `2026-03-05 09:30`
+/// `5 Mar 2026 09:30`
 pub(super) fn moment(at: Timestamp, zone: &Zone) -> String {
-    zone.to_civil(at).strftime("%Y-%m-%d %H:%M").to_string()
+    zone.to_civil(at).strftime("%-d %b %Y %H:%M").to_string()
 }
 
 /// The same, or a dash.

@@ -33,14 +33,17 @@ pub(super) fn desk(gateway: &Arc<Gateway>) -> Desk {
 fn limits(gateway: &Gateway) -> Vec<(&'static str, String)> {
     let (limits, security) = (&gateway.config.limits, &gateway.config.security);
     vec![
-        ("limits.max_resource_size", format!("{} octets of one event", limits.max_resource_size)),
-        ("limits.max_attendees", format!("{} guests of one event", limits.max_attendees)),
+        ("limits.max_resource_size", format!("{} bytes in one event", limits.max_resource_size)),
+        ("limits.max_attendees", format!("{} guests in one event", limits.max_attendees)),
         ("limits.max_resources", format!("{} events in one calendar", limits.max_resources)),
         ("limits.max_collections", format!("{} calendars of one person", limits.max_collections)),
-        ("limits.max_request_body", format!("{} octets of one request", limits.max_request_body)),
-        ("limits.max_query_results", format!("{} events of one answer", limits.max_query_results)),
-        ("security.login_attempts_per_minute", format!("{} failures", security.login_attempts_per_minute)),
-        ("sync.poll_interval", format!("{} s", gateway.config.sync.poll_interval.as_secs())),
+        ("limits.max_request_body", format!("{} bytes in one request", limits.max_request_body)),
+        ("limits.max_query_results", format!("{} events in one answer", limits.max_query_results)),
+        (
+            "security.login_attempts_per_minute",
+            format!("{} wrong passwords a minute", security.login_attempts_per_minute),
+        ),
+        ("sync.poll_interval", format!("every {} s", gateway.config.sync.poll_interval.as_secs())),
     ]
 }
 

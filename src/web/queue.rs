@@ -22,8 +22,8 @@ what keeps failing is given up and stands here until you retry or drop it. Nothi
 {% for (title, jobs, dead) in groups %}
 <section><h2>{{ title }} ({{ jobs.len() }})</h2>
 {% if jobs.is_empty() %}<p>None.</p>{% else %}
-<ul class="list">{% for job in jobs %}<li><div><strong>{{ job.what }}</strong> <span class="tag {{ job.state }}">{{ job.state }}</span><br>
-<span class="hint">{{ job.account }}; {{ job.when }}{% if job.attempts > 0 %}; failed {{ job.attempts }} times{% endif %}</span>
+<ul class="list">{% for job in jobs %}<li><div><strong>{{ job.what }}</strong> <span class="tag{% if *dead %} bad{% endif %}">{{ job.state }}</span><br>
+<span class="hint">{{ job.account }}; {{ job.when }}{% if job.attempts > 0 %}; failed {% if job.attempts == 1 %}once{% else %}{{ job.attempts }} times{% endif %}{% endif %}</span>
 {% if !job.reason.is_empty() %}<br>{{ job.reason }}{% endif %}</div>
 <form method="post" action="/queue"><input type="hidden" name="csrf" value="{{ csrf }}"><input type="hidden" name="id" value="{{ job.id }}">
 {% if *dead %}<button name="do" value="retry">Retry</button><button class="danger" name="do" value="drop">Drop</button>{% endif %}</form></li>
@@ -71,10 +71,10 @@ async fn labels(desk: &Desk, user: &UserId) -> Result<BTreeMap<String, String>, 
 
 fn row(account: &str, job: &Job, zone: &Zone) -> Row {
     let (state, when, reason) = match &job.standing.state {
-        State::Ready { at } => ("ready", format!("due {}", time::moment(*at, zone)), job.last_error.clone()),
+        State::Ready { at } => ("planned", format!("due {}", time::moment(*at, zone)), job.last_error.clone()),
         State::Leased { .. } => ("running", "now".to_owned(), job.last_error.clone()),
         State::Waiting { on_person } => ("waiting", "waits for you".to_owned(), Some(on_person.clone())),
-        State::Dead { why } => ("dead", format!("since {}", time::moment(job.created, zone)), Some(why.clone())),
+        State::Dead { why } => ("given up", format!("since {}", time::moment(job.created, zone)), Some(why.clone())),
     };
     let what = match job.kind.as_str() {
         "push" => "Send changes",

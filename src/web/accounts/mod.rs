@@ -26,9 +26,9 @@ both ways, and show as one calendar on all your devices.</p>{% endif %}
 <div class="bar"><h2 id="{{ account.id }}">{{ account.label }}</h2> <span class="tag">{{ account.provider }}</span>
 <span class="tag {{ account.state }}">{{ account.word }}</span></div>
 {% if !account.reason.is_empty() %}<p class="problem">{{ account.reason }}</p>{% endif %}
-{% if account.importing > 0 %}<p><label for="p-{{ account.id }}">First import: {{ account.events }} events so far, {{ account.importing }} calendars still to be read</label>
+{% if account.importing > 0 %}<p><label for="p-{{ account.id }}">First import: {{ account.events }} event{% if account.events != 1 %}s{% endif %} so far, {{ account.importing }} calendar{% if account.importing != 1 %}s{% endif %} still to be read</label>
 <progress id="p-{{ account.id }}"></progress></p>{% endif %}
-<p class="hint">Last contact that went well: {{ account.last }}; next: {{ account.next }}{% if account.queue > 0 %}; {{ account.queue }} changes wait to go there{% endif %}</p>
+<p class="hint">Last contact that went well: {{ account.last }}; next: {{ account.next }}{% if account.queue > 0 %}; {% if account.queue == 1 %}1 change waits{% else %}{{ account.queue }} changes wait{% endif %} to go there{% endif %}</p>
 <form method="post" action="/accounts/{{ account.id }}" class="row"><input type="hidden" name="csrf" value="{{ csrf }}">
 <button name="do" value="sync">Sync now</button>
 {% if account.paused %}<button name="do" value="resume">Resume</button>{% else %}<button name="do" value="pause">Pause</button>{% endif %}
@@ -37,13 +37,13 @@ both ways, and show as one calendar on all your devices.</p>{% endif %}
 <h3>Calendars</h3>
 <ul class="list">{% for one in account.sources %}<li><div><span class="dot {{ one.class }}"></span> <a href="/accounts/calendar/{{ one.name }}">{{ one.title }}</a>
 {% if one.default %}<span class="tag good">new events go here</span>{% endif %} <span class="tag">{{ one.mirror }}</span>{% if one.busy %} <span class="tag">others see busy only</span>{% endif %}{% if one.missing %} <span class="tag bad">no longer there</span>{% endif %}
-<br><span class="hint">{{ one.count }} events</span></div><a class="button" href="/accounts/calendar/{{ one.name }}" aria-label="Settings of {{ one.title }}">Settings</a></li>
+<br><span class="hint">{{ one.count }} event{% if one.count != 1 %}s{% endif %}</span></div><a class="button" href="/accounts/calendar/{{ one.name }}" aria-label="Settings of {{ one.title }}">Settings</a></li>
 {% endfor %}</ul>
 </section>
 {% endfor %}
 <section class="card" aria-labelledby="local"><h2 id="local">On this server</h2>
 <ul class="list">{% for one in local %}<li><div><span class="dot {{ one.class }}"></span> <a href="/accounts/calendar/{{ one.name }}">{{ one.title }}</a>
-{% if one.default %}<span class="tag good">new events go here</span>{% endif %}<br><span class="hint">{{ one.count }} events, kept here alone</span></div></li>
+{% if one.default %}<span class="tag good">new events go here</span>{% endif %}<br><span class="hint">{{ one.count }} event{% if one.count != 1 %}s{% endif %}, kept here alone</span></div></li>
 {% endfor %}</ul></section>
 </div>
 "#
@@ -129,8 +129,8 @@ struct Settings {
     ext = "html",
     source = r#"
 <h1>Remove {{ label }}?</h1>
-<p>Its calendars and their {{ events }} events are taken from here and from your devices. Everything stays at the provider.{% if queue > 0 %}
-<strong>{{ queue }} changes that have not gone there yet are lost.</strong>{% endif %}</p>
+<p>Its calendars and their {{ events }} event{% if events != 1 %}s{% endif %} are taken from here and from your devices. Everything stays at the provider.{% if queue > 0 %}
+<strong>{% if queue == 1 %}1 change that has not gone there yet is lost.{% else %}{{ queue }} changes that have not gone there yet are lost.{% endif %}</strong>{% endif %}</p>
 <form method="post" action="/accounts/{{ id }}" class="row"><input type="hidden" name="csrf" value="{{ csrf }}">
 <button class="danger" name="do" value="remove">Remove the account</button> <a class="button" href="/accounts">Keep it</a></form>
 "#
@@ -206,12 +206,9 @@ fn account(one: crate::sync::AccountStatus, zone: &Zone) -> Shown {
     Shown {
         id: one.id.to_string(),
         label: shown(&one.label),
-        provider: one.provider,
+        provider: provider_in_words(one.provider),
         state,
-        word: match state {
-            "needs_sign_in" => "needs a new sign-in",
-            word => word,
-        },
+        word: state_in_words(state),
         reason: shown(&one.reason.unwrap_or_default()),
         last: time::maybe(one.last_success, zone),
         next: time::maybe(one.next_run, zone),
@@ -220,6 +217,26 @@ fn account(one: crate::sync::AccountStatus, zone: &Zone) -> Shown {
         importing: 0,
         events: 0,
         sources: Vec::new(),
+    }
+}
+
+/// A kind of provider as people write it.
+pub(super) fn provider_in_words(name: &'static str) -> &'static str {
+    match name {
+        "caldav" => "CalDAV",
+        "google" => "Google",
+        "icloud" => "iCloud",
+        "ics" => "Subscription",
+        "microsoft" => "Microsoft",
+        name => name,
+    }
+}
+
+/// How an account fares, as people say it.
+pub(super) fn state_in_words(state: &'static str) -> &'static str {
+    match state {
+        "needs_sign_in" => "needs a new sign-in",
+        state => state,
     }
 }
 

@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::page::{Answer, Page, done, shown};
 use super::request::{Request, Trouble};
-use super::{Desk, Pages, time};
+use super::{Desk, Pages, accounts, time};
 use crate::id::UserId;
 use crate::identity::{UserError, password};
 
@@ -30,8 +30,8 @@ use crate::identity::{UserError, password};
 <label class="tick"><input type="checkbox" name="admin" value="1"> Administrator</label>
 <button class="main">Add</button></div></form></section>
 <section><h2>All accounts</h2>
-{% if accounts.is_empty() %}<p>No account is connected.</p>{% else %}<div class="scroll"><table><thead><tr><th scope="col">Person</th><th scope="col">Provider</th><th scope="col">State</th><th scope="col">Last success</th><th scope="col">Waiting</th><th scope="col">Failing</th></tr></thead>
-<tbody>{% for one in accounts %}<tr><td>{{ one.user }}</td><td>{{ one.provider }}</td><td><span class="tag {{ one.state }}">{{ one.state }}</span></td><td>{{ one.last }}</td><td>{{ one.queue }}</td><td>{{ one.errors }} %</td></tr>{% endfor %}</tbody></table></div>{% endif %}
+{% if accounts.is_empty() %}<p>No account is connected.</p>{% else %}<div class="scroll"><table class="stack"><thead><tr><th scope="col">Person</th><th scope="col">Provider</th><th scope="col">State</th><th scope="col">Last success</th><th scope="col">Waiting</th><th scope="col">Failing</th></tr></thead>
+<tbody>{% for one in accounts %}<tr><td data-label="Person">{{ one.user }}</td><td data-label="Provider">{{ one.provider }}</td><td data-label="State"><span class="tag {{ one.state }}">{{ one.word }}</span></td><td class="when" data-label="Last success">{{ one.last }}</td><td data-label="Waiting">{{ one.queue }}</td><td data-label="Failing">{{ one.errors }} %</td></tr>{% endfor %}</tbody></table></div>{% endif %}
 <p class="hint">What is in a person's calendars, and what providers say about them, only that person sees.</p></section>
 <section><h2>Configuration</h2>
 <ul class="list">{% for (state, finding, advice) in notes %}<li><div><span class="tag {% if state == "ok" %}good{% else %}bad{% endif %}">{{ state }}</span> {{ finding }}{% if !advice.is_empty() %}<br><span class="hint">{{ advice }}</span>{% endif %}</div></li>{% endfor %}</ul></section>
@@ -60,6 +60,7 @@ struct Row {
     user: String,
     provider: &'static str,
     state: &'static str,
+    word: &'static str,
     last: String,
     queue: usize,
     errors: u32,
@@ -75,13 +76,14 @@ impl Pages {
         only_admins(request)?;
         let (own, zone) = (request.user()?, time::zone(request));
         let users = self.users.list().await?;
-        let mut accounts = Vec::new();
+        let mut rows = Vec::new();
         for user in &users {
             for one in desk.sync.status(Some(&user.id)).await?.accounts {
-                accounts.push(Row {
+                rows.push(Row {
                     user: user.id.to_string(),
-                    provider: one.provider,
+                    provider: accounts::provider_in_words(one.provider),
                     state: one.state.as_str(),
+                    word: accounts::state_in_words(one.state.as_str()),
                     last: time::maybe(one.last_success, &zone),
                     queue: one.queue,
                     errors: percent(one.error_rate),
@@ -98,7 +100,7 @@ impl Pages {
             problem,
             typed: if problem.is_empty() { String::new() } else { shown(request.form().get("user")) },
             people: users.into_iter().map(person).collect(),
-            accounts,
+            accounts: rows,
             notes: desk.house.notes(),
             limits: &desk.settings.limits,
             csrf: request.csrf(),

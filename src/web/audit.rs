@@ -17,9 +17,9 @@ use crate::id::UserId;
     source = r#"
 <h1>Audit</h1>
 <p class="hint">Every change of your calendars, the latest first.</p>
-<div class="scroll" data-live="60" data-stream="/api/v1/stream"><table>
+<div class="scroll" data-live="60" data-stream="/api/v1/stream"><table class="stack">
 <thead><tr><th scope="col">When</th><th scope="col">Who</th><th scope="col">Did</th><th scope="col">Event</th><th scope="col">In</th><th scope="col">Why</th></tr></thead>
-<tbody>{% for line in lines %}<tr><td>{{ line.at }}</td><td>{{ line.who }}</td><td>{{ line.deed }}</td><td><a href="/history/event/{{ line.event }}"><bdi>{{ line.title }}</bdi></a></td><td>{{ line.calendars }}</td><td>{{ line.rule }}</td></tr>
+<tbody>{% for line in lines %}<tr><td class="when" data-label="When">{{ line.at }}</td><td data-label="Who">{{ line.who }}</td><td data-label="Did">{{ line.deed }}</td><td data-label="Event"><a href="/history/event/{{ line.event }}"><bdi>{{ line.title }}</bdi></a></td><td data-label="In">{{ line.calendars }}</td><td data-label="Why">{{ line.rule }}</td></tr>
 {% endfor %}</tbody></table></div>
 {% if lines.is_empty() %}<p>Nothing has happened yet.</p>{% endif %}
 "#

@@ -17,13 +17,13 @@ use crate::id::{EventId, UserId};
 <h1>History and trash</h1>
 <section><h2>Deleted events</h2>
 <p class="hint">They can be brought back for 30 days.</p>
-{% if trash.is_empty() %}<p>None.</p>{% else %}
+{% if trash.is_empty() %}<p>None is deleted.</p>{% else %}
 <ul class="list">{% for one in trash %}<li><div><a href="/history/event/{{ one.event }}"><bdi>{{ one.title }}</bdi></a><br><span class="hint">deleted {{ one.at }}</span></div>
 <form method="post" action="/history/event/{{ one.event }}"><input type="hidden" name="csrf" value="{{ csrf }}"><button name="revision" value="{{ one.revision }}">Bring back</button></form></li>
 {% endfor %}</ul>{% endif %}</section>
 <section><h2>Changed lately</h2>
-<ul class="list">{% for one in lately %}<li><div><a href="/history/event/{{ one.event }}"><bdi>{{ one.title }}</bdi></a><br><span class="hint">{{ one.at }}</span></div></li>
-{% endfor %}</ul></section>
+{% if lately.is_empty() %}<p>Nothing yet.</p>{% else %}<ul class="list">{% for one in lately %}<li><div><a href="/history/event/{{ one.event }}"><bdi>{{ one.title }}</bdi></a><br><span class="hint">{{ one.at }}</span></div></li>
+{% endfor %}</ul>{% endif %}</section>
 "#
 )]
 struct List {

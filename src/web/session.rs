@@ -59,8 +59,8 @@ struct SignIn<'a> {
 <h2 id="zone-title">Time zone</h2>
 <form method="post" action="/me/zone" class="card row">
 <input type="hidden" name="csrf" value="{{ csrf }}">
-<label for="zone">Times on these pages are in</label>
-<input id="zone" name="zone" value="{{ zone }}" maxlength="64" spellcheck="false" autocapitalize="none">
+<div><label for="zone">Times on these pages are in</label>
+<input id="zone" name="zone" value="{{ zone }}" maxlength="64" spellcheck="false" autocapitalize="none"></div>
 <button>Save</button>
 </form>
 <p class="hint">A name such as Europe/Vienna. Your browser's own zone is used until you choose another.</p>

@@ -210,10 +210,10 @@ pub(super) async fn html(
     let repeats = found.map(|found| rule_in_words(&found.object)).unwrap_or_default();
     let mut choices = Vec::new();
     if found.is_some() {
-        let word = if repeats.is_empty() { "as it is: not".to_owned() } else { format!("as it is: {repeats}") };
+        let word = if repeats.is_empty() { "As it is: never".to_owned() } else { format!("As it is: {repeats}") };
         choices.push(("keep", word));
     }
-    choices.push(("never", "Not".to_owned()));
+    choices.push(("never", "Never".to_owned()));
     choices.extend(RULES.iter().map(|(name, word, _)| (*name, (*word).to_owned())));
     let zone = time::zone(request).name().unwrap_or("UTC").to_owned();
     let (at, etag) = found.map_or(("", ""), |found| (found.at.as_str(), found.stored.etag.0.as_str()));

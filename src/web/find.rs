@@ -19,7 +19,7 @@ use super::{Desk, time};
 <div><label for="days">Days</label><input id="days" name="days" type="number" min="1" max="31" value="{{ days }}"></div>
 <div><label for="minutes">Minutes needed</label><input id="minutes" name="minutes" type="number" min="15" max="600" step="15" value="{{ minutes }}"></div>
 <div><label for="begin">Between</label><input id="begin" name="begin" type="time" value="{{ begin }}"></div>
-<div><label for="end">and</label><input id="end" name="end" type="time" value="{{ end }}"></div>
+<div><label for="end">And</label><input id="end" name="end" type="time" value="{{ end }}"></div>
 <button class="main">Look</button></form>
 <h2>Openings</h2>
 {% if openings.is_empty() %}<p class="note">There is none. Try more days, longer hours, or less time.</p>{% else %}

@@ -87,6 +87,11 @@ impl Peer {
         Ok(peer)
     }
 
+    /// Ends it, and waits until it has ended.
+    pub async fn stop(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// The number of the process.
     pub fn process(&self) -> Result<u32> {
         self.child.id().context("the peer has ended")

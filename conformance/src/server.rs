@@ -1,5 +1,6 @@
 //! The release binary as a child, with a folder and a port of its own.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,6 +17,9 @@ use crate::client::Client;
 pub const USER: &str = "ana";
 /// The password of that user.
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// What it says is kept in its folder.
+const LOG: &str = "log";
 
 /// How a gateway is started.
 #[derive(Clone, Debug)]
@@ -90,20 +94,37 @@ impl Gateway {
     }
 
     async fn wait_until_ready(&self) -> Result<()> {
-        wait_until_answers(&self.host, "/readyz").await
+        let ready = wait_until_answers(&self.host, "/readyz").await;
+        ready.with_context(|| {
+            let said = std::fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
+            format!("the gateway did not start: {}", said.lines().last().unwrap_or_default())
+        })
+    }
+
+    /// What a command prints that is given `input`; it must succeed.
+    pub async fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut running = command(&self.binary, self.folder.path(), &self.host, &self.setting)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut pipe = running.stdin.take().context("a pipe")?;
+        pipe.write_all(input.as_bytes()).await?;
+        drop(pipe);
+        let done = running.wait_with_output().await?;
+        let why = String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.success(), "{} failed: {}", arguments.join(" "), why.trim());
+        Ok(String::from_utf8(done.stdout)?)
+    }
+
+    /// Ends it, and waits until it has ended.
+    pub async fn stop(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     async fn add_user(&self) -> Result<()> {
-        let mut add = command(&self.binary, self.folder.path(), &self.host, &self.setting)
-            .args(["user", "add", USER, "--password-stdin"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()?;
-        let mut input = add.stdin.take().context("a pipe")?;
-        input.write_all(format!("{PASSWORD}\n").as_bytes()).await?;
-        drop(input);
-        ensure!(add.wait().await?.success(), "adding the user failed");
-        Ok(())
+        self.run(&["user", "add", USER, "--password-stdin"], &format!("{PASSWORD}\n")).await.map(drop)
     }
 }
 
@@ -150,7 +171,7 @@ fn serve(binary: &Path, folder: &Path, host: &str, setting: &Setting) -> Result<
     command(binary, folder, host, setting)
         .arg("serve")
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(File::options().create(true).append(true).open(folder.join(LOG))?)
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("starting {}", binary.display()))

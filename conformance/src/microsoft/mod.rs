@@ -79,6 +79,47 @@ impl Simulator {
         made.map_err(|(status, code, why)| anyhow::anyhow!("{status} {code}: {why}"))
     }
 
+    /// Makes an event, or changes the one with this `id`, as its owner would in Outlook; whoever subscribed is told.
+    pub fn write(&self, id: Option<&str>, event: &Value) -> Result<String> {
+        let before = self.with(|state| state.service.mailbox.seq);
+        let written = match id {
+            None => self.add(event)?,
+            Some(id) => {
+                let changed = self.with(|state| {
+                    let mailbox = &mut state.service.mailbox;
+                    mailbox.find(id).map(|target| mailbox.update(&target, event))
+                });
+                match changed.with_context(|| format!("no event {id}"))? {
+                    Ok(()) => id.to_owned(),
+                    Err((status, code, why)) => anyhow::bail!("{status} {code}: {why}"),
+                }
+            }
+        };
+        self.tell_soon(before);
+        Ok(written)
+    }
+
+    /// Takes an event away, as its owner would in Outlook; whoever subscribed is told.
+    pub fn remove(&self, id: &str) {
+        let before = self.with(|state| {
+            let mailbox = &mut state.service.mailbox;
+            let before = mailbox.seq;
+            if let Some(target) = mailbox.find(id) {
+                mailbox.delete(&target);
+            }
+            before
+        });
+        self.tell_soon(before);
+    }
+
+    /// Tells subscribers of what changed after `before`, and does not wait for their answers.
+    fn tell_soon(&self, before: u64) {
+        if self.with(|state| state.service.mailbox.seq) != before {
+            let simulator = self.clone();
+            tokio::spawn(async move { simulator.tell_changes(before).await });
+        }
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -109,10 +150,7 @@ impl Simulator {
         let request = Request { method: parts.method.to_string(), path, query, headers, body };
         let before = self.with(|state| state.service.mailbox.seq);
         let reply = self.route(&request).await;
-        if self.with(|state| state.service.mailbox.seq) != before {
-            let simulator = self.clone();
-            tokio::spawn(async move { simulator.tell_changes(before).await });
-        }
+        self.tell_soon(before);
         let mut response = hyper::Response::builder().status(reply.status).header("content-type", reply.kind);
         for (name, value) in &reply.headers {
             response = response.header(name, value);

@@ -10,95 +10,13 @@ import threading
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-from dateutil import parser as dates
-from dateutil.rrule import rrulestr
-
-DISCOVERY = json.loads((Path(__file__).resolve().parents[2] / "contracts" / "google-calendar-v3.discovery.json").read_text())
-UTC = datetime.timezone.utc
-PAGE = 250
+from . import google_batch
+from .google_rules import METHODS, UTC, Refused, check_body, check_query, merge, moment
+from .google_view import Views, chosen
 
 
-def methods(resource, found):
-    for method in resource.get("methods", {}).values():
-        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", method["path"])
-        found.append((method["httpMethod"], re.compile("^" + pattern + "$"), method))
-    for inner in resource.get("resources", {}).values():
-        methods(inner, found)
-    return found
-
-
-METHODS = methods(DISCOVERY, [])
-# `events/import` and `events/watch` before `events/{eventId}`.
-METHODS.sort(key=lambda one: one[2]["path"].count("{"))
-
-
-class Refused(Exception):
-    """An error answer of the API."""
-
-    def __init__(self, status, reason, domain="global"):
-        super().__init__(f"{status} {reason}")
-        self.status, self.reason, self.domain = status, reason, domain
-
-
-def check_body(schema, value, where):
-    """Raises for a member that the schema does not have, or one of another type."""
-    if value is None:
-        return
-    if "$ref" in schema:
-        schema = DISCOVERY["schemas"][schema["$ref"]]
-    kind = schema.get("type")
-    if kind == "object":
-        if not isinstance(value, dict):
-            raise ValueError(f"{where} is no object")
-        for name, inner in value.items():
-            known = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
-            if known is None:
-                raise ValueError(f"{where}.{name} is no member")
-            check_body(known, inner, f"{where}.{name}")
-    elif kind == "array":
-        if not isinstance(value, list):
-            raise ValueError(f"{where} is no array")
-        for inner in value:
-            check_body(schema["items"], inner, where + "[]")
-    else:
-        types = {"string": str, "boolean": bool, "integer": int, "number": (int, float)}
-        if kind in types and (not isinstance(value, types[kind]) or (kind == "integer" and isinstance(value, bool))):
-            raise ValueError(f"{where} is no {kind}")
-
-
-def merge(old, new):
-    """PATCH: objects merge, null takes away, arrays are replaced."""
-    for name, value in new.items():
-        if value is None:
-            old.pop(name, None)
-        elif isinstance(value, dict) and isinstance(old.get(name), dict):
-            merge(old[name], value)
-        elif isinstance(value, dict):
-            old[name] = {}
-            merge(old[name], value)
-        else:
-            old[name] = value
-
-
-def moment(point):
-    """A start as a datetime in UTC; days begin at midnight."""
-    if "date" in point:
-        return dates.parse(point["date"]).replace(tzinfo=UTC)
-    at = dates.parse(point["dateTime"])
-    if at.tzinfo is None:
-        import zoneinfo
-        at = at.replace(tzinfo=zoneinfo.ZoneInfo(point["timeZone"]))
-    return at.astimezone(UTC)
-
-
-def key(point):
-    at = moment(point)
-    return at.strftime("%Y%m%d" if "date" in point else "%Y%m%dT%H%M%SZ")
-
-
-class Google:
+class Google(Views):
     """One account with its calendars. Tests change things by its methods and look at its attributes."""
 
     email = "ana@example.org"
@@ -121,6 +39,8 @@ class Google:
         self.codes = {}
         self.revoked = []
         self.expired = set()    # sync tokens that are answered with 410
+        self.windows = {}       # sync token -> what the listing before it was restricted to
+        self.has_consented = False
         self.add_calendar(self.email, "Ana", primary=True, role="owner")
         self.server = None
 
@@ -290,7 +210,7 @@ class Google:
         if url.path == "/auth":
             return self.authorize(query)
         if url.path == "/token":
-            return self.token(form)
+            return self.token({**basic(headers), **form})
         if url.path == "/revoke":
             with self.lock:
                 self.revoked.append(form.get("token"))
@@ -298,12 +218,16 @@ class Google:
             return 200, {}, b""
         if self.take("html_502"):
             return 502, {"content-type": "text/html"}, b"<html>Bad gateway</html>"
+        if method == "POST" and url.path == google_batch.PATH:
+            return google_batch.answer(headers, body, self.serve)
         try:
             with self.lock:
                 self.requests.append((method, urllib.parse.unquote(url.path), query))
                 answer = self.api(method, url.path, query, headers, body)
             if answer is None:
                 return 204, {}, b""
+            if method == "GET" and headers.get("if-none-match") and headers["if-none-match"] == answer.get("etag"):
+                return 304, {}, b""
             content = json.dumps(answer).encode()
             if self.take("cut_body"):
                 content = content[: len(content) // 2]
@@ -316,7 +240,7 @@ class Google:
             return why.status, {"content-type": "application/json"}, content
 
     def authorize(self, query):
-        needed = {"client_id", "redirect_uri", "response_type", "scope", "state", "code_challenge", "code_challenge_method"}
+        needed = {"client_id", "redirect_uri", "response_type", "scope", "state", "code_challenge", "code_challenge_method", "access_type"}
         if not needed <= set(query) or query["access_type"] != "offline" or query["code_challenge_method"] != "S256":
             self.violations.append(f"authorization without {needed - set(query)}")
             return 400, {}, b"invalid_request"
@@ -342,10 +266,12 @@ class Google:
                 proof = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
                 if not asked or asked["redirect_uri"] != form.get("redirect_uri") or asked["code_challenge"] != proof:
                     return answer(400, {"error": "invalid_grant"})
-                reply["refresh_token"] = f"refresh-{len(self.refresh_tokens) + 10}"
-                self.refresh_tokens.add(reply["refresh_token"])
-                if self.take("untick"):
-                    reply["scope"] = scope.split()[1]
+                # Only the first consent yields one, and each that was asked for anew.
+                if asked.get("prompt") == "consent" or not self.has_consented:
+                    reply["refresh_token"] = f"refresh-{len(self.refresh_tokens) + 10}"
+                    self.refresh_tokens.add(reply["refresh_token"])
+                self.has_consented = True
+                reply["scope"] = scope.split()[1] if self.take("untick") else asked["scope"]
             elif form.get("refresh_token") not in self.refresh_tokens:
                 return answer(400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."})
             reply["access_token"] = f"access-{self.number}-{len(self.access_tokens)}"
@@ -367,12 +293,11 @@ class Google:
         else:
             self.violations.append(f"{method} {path}")
             raise Refused(404, "notFound")
-        allowed = set(description.get("parameters", {})) | set(DISCOVERY["parameters"])
-        for name, value in query.items():
-            described = description.get("parameters", {}).get(name, {})
-            if name not in allowed or ("enum" in described and value not in described["enum"]):
-                self.violations.append(f"{description['id']}: parameter {name}={value}")
-                raise Refused(400, "badRequest")
+        try:
+            check_query(description, query)
+        except ValueError as error:
+            self.violations.append(f"{description['id']}: {error}")
+            raise Refused(400, "badRequest") from error
         content = None
         if body:
             content = json.loads(body)
@@ -383,13 +308,16 @@ class Google:
                 raise Refused(400, "invalid") from error
         arguments = {name: urllib.parse.unquote(value) for name, value in match.groupdict().items()}
         calendar = arguments.get("calendarId")
+        if calendar == "primary":
+            arguments["calendarId"] = calendar = self.email
         if calendar is not None and calendar not in self.calendars:
             raise Refused(404, "notFound")
         name = description["id"].removeprefix("calendar.").replace(".", "_")
         action = getattr(self, "do_" + name, None)
         if action is None:
             raise Refused(501, "notImplemented")
-        return action(arguments, query, content, headers.get("if-match"))
+        answer = action(arguments, query, content, headers.get("if-match"))
+        return chosen(answer, query["fields"], description["response"]) if answer and "fields" in query else answer
 
     # Calendars
 
@@ -400,101 +328,15 @@ class Google:
     def do_calendarList_get(self, arguments, *_):
         return self.calendars[arguments["calendarId"]]
 
+    def do_calendars_get(self, arguments, *_):
+        entry = self.calendars[arguments["calendarId"]]
+        kept = ["etag", "id", "summary", "description", "location", "timeZone"]
+        return {"kind": "calendar#calendar", **{name: entry[name] for name in kept if name in entry}}
+
     def do_calendarList_watch(self, _arguments, _query, body, _match):
         return self.open(None, body)
 
     # Events
-
-    def do_events_list(self, arguments, query, _body, _match):
-        calendar = arguments["calendarId"]
-        token, page = query.get("syncToken"), query.get("pageToken")
-        if token and set(query) & {"iCalUID", "orderBy", "q", "timeMin", "timeMax", "updatedMin", "showDeleted"}:
-            raise Refused(400, "badRequest")
-        if token and (token in self.expired or not token.startswith("sync-")):
-            raise Refused(410, "fullSyncRequired", "calendar")
-        if page and self.take("expire_between_pages"):
-            raise Refused(410, "fullSyncRequired", "calendar")
-        since = int(token.split("-")[1]) if token else 0
-        found = []
-        for id, event in sorted(self.events[calendar].items()):
-            is_gone = event["status"] == "cancelled"
-            wanted = self.changed[calendar][id] > since if token else (
-                not is_gone or "recurringEventId" in event or query.get("showDeleted") == "true")
-            if wanted and query.get("iCalUID", event["iCalUID"]) == event["iCalUID"]:
-                found.append(self.shown(event))
-        size = min(int(query.get("maxResults", PAGE)), self.faults.get("small_pages") or 2500)
-        start = int(page.split("-")[1]) if page else 0
-        entry = self.calendars[calendar]
-        answer = {
-            "kind": "calendar#events", "etag": f'"{self.number}"', "summary": entry["summary"],
-            "timeZone": entry["timeZone"], "accessRole": entry["accessRole"],
-            "defaultReminders": entry["defaultReminders"], "items": found[start:start + size],
-        }
-        if start == 0 and self.take("empty_page"):
-            answer["items"] = []
-            return {**answer, "nextPageToken": "page-0"}
-        if start + size < len(found):
-            answer["nextPageToken"] = "page-0" if self.faults.get("endless_pages") else f"page-{start + size}"
-        elif not self.take("no_sync_token"):
-            answer["nextSyncToken"] = f"sync-{self.number}"
-        return answer
-
-    def shown(self, event):
-        if event["status"] != "cancelled":
-            return copy.deepcopy(event)
-        kept = ["kind", "etag", "id", "status", "recurringEventId", "originalStartTime"]
-        return {name: event[name] for name in kept if name in event}
-
-    def found(self, calendar, id):
-        """The event with this id; an instance of a series is made of its master."""
-        event = self.events[calendar].get(id)
-        if event is None and "_" in id:
-            master = self.events[calendar].get(id.rsplit("_", 1)[0])
-            event = master and self.instance(calendar, master, id.rsplit("_", 1)[1])
-        if event is None:
-            raise Refused(404, "notFound")
-        return event
-
-    def instance(self, calendar, master, wanted):
-        if master["status"] == "cancelled" or not master.get("recurrence"):
-            return None
-        is_day = "date" in master["start"]
-        start = moment(master["start"])
-        import zoneinfo
-        zone = UTC if is_day else zoneinfo.ZoneInfo(master["start"]["timeZone"])
-        local = start.astimezone(zone).replace(tzinfo=None)
-        at = dates.parse(wanted)
-        at = at.replace(tzinfo=None) if is_day else at.astimezone(zone).replace(tzinfo=None)
-        rules = [line for line in master["recurrence"] if line.startswith("RRULE")]
-        days = [line for line in master["recurrence"] if line.startswith("RDATE")]
-        hit = any(at == rrulestr(re.sub(r"(UNTIL=\d{8})T\d{6}Z", r"\1T235959", rule), dtstart=local).after(at, inc=True) for rule in rules)
-        hit = hit or any(at.strftime("%Y%m%dT%H%M%S" if not is_day else "%Y%m%d") in line for line in days)
-        if not hit:
-            return None
-        event = {name: copy.deepcopy(value) for name, value in master.items() if name not in ("recurrence", "etag")}
-        length = moment(master["end"]) - start
-        begin = at.replace(tzinfo=zone)
-        if is_day:
-            event["start"], event["end"] = {"date": at.strftime("%Y-%m-%d")}, {"date": (at + length).strftime("%Y-%m-%d")}
-        else:
-            for name, value in (("start", begin), ("end", begin.astimezone(UTC) + length)):
-                event[name] = {"dateTime": value.astimezone(zone).isoformat(), "timeZone": master[name]["timeZone"]}
-        event["originalStartTime"] = copy.deepcopy(event["start"])
-        event["recurringEventId"] = master["id"]
-        event["id"] = f"{master['id']}_{wanted}"
-        event["etag"] = master["etag"]
-        return event
-
-    def do_events_get(self, arguments, *_):
-        event = self.found(arguments["calendarId"], arguments["eventId"])
-        return copy.deepcopy(event)
-
-    def do_events_instances(self, arguments, query, *_):
-        master = self.found(arguments["calendarId"], arguments["eventId"])
-        wanted = dates.parse(query["originalStart"])
-        wanted = wanted.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ") if wanted.tzinfo else wanted.strftime("%Y%m%d")
-        one = self.instance(arguments["calendarId"], master, wanted)
-        return {"kind": "calendar#events", "items": [one] if one else []}
 
     def do_events_insert(self, arguments, query, body, _match):
         calendar = arguments["calendarId"]
@@ -573,15 +415,28 @@ class Google:
         cleared = {name: None for name in old if name not in kept}
         return self.do_events_patch(arguments, query, {**cleared, **body}, match)
 
-    def do_events_move(self, arguments, query, _body, match):
-        event = self.found(arguments["calendarId"], arguments["eventId"])
+    def do_events_move(self, arguments, query, body, _match):
+        """The calendar that it comes into organizes it from then on; where it was a cancelled stub stays."""
+        calendar, destination = arguments["calendarId"], query["destination"]
+        destination = self.email if destination == "primary" else destination
+        event = self.found(calendar, arguments["eventId"])
+        if body is not None or destination == calendar:
+            raise Refused(400, "invalid")
+        if destination not in self.calendars or event["status"] == "cancelled":
+            raise Refused(404, "notFound")
         if event["eventType"] != "default" or "recurringEventId" in event:
             raise Refused(400, "cannotChangeOrganizer", "calendar")
-        self.writable(query["destination"])
-        moved = copy.deepcopy(event)
+        self.writable(calendar)
+        self.writable(destination)
         self.mail(query, event, "moved", [one["email"] for one in event.get("attendees", [])])
-        self.cancel(arguments["calendarId"], event)
-        return copy.deepcopy(self.store(query["destination"], moved))
+        family = [event, *(one for one in self.events[calendar].values() if one.get("recurringEventId") == event["id"])]
+        family = copy.deepcopy(family)
+        self.cancel(calendar, event)
+        for one in family:
+            if one["organizer"].get("self"):
+                one["organizer"] = {"email": destination, "displayName": self.calendars[destination]["summary"], "self": True}
+            self.store(destination, one)
+        return copy.deepcopy(family[0])
 
     def do_events_watch(self, arguments, _query, body, _match):
         return self.open(arguments["calendarId"], body)
@@ -629,6 +484,15 @@ class Google:
     def mail(self, query, event, what, whom):
         if query.get("sendUpdates") == "all":
             self.mails.extend((who, what, event.get("summary")) for who in whom if who.lower() != self.email)
+
+
+def basic(headers):
+    """A client may say who it is by Basic as well as in the form (token_endpoint_auth_methods_supported)."""
+    kind, _, value = (headers.get("authorization") or "").partition(" ")
+    if kind.lower() != "basic":
+        return {}
+    name, _, secret = base64.b64decode(value).decode().partition(":")
+    return {"client_id": urllib.parse.unquote_plus(name), "client_secret": urllib.parse.unquote_plus(secret)}
 
 
 FAULTS = {

@@ -179,22 +179,33 @@ class ICloud(Disguise):
         self.partition_port = free_port()
         self.partition = f"http://127.0.0.1:{self.partition_port}"
         self.running, self.second = threading.Semaphore(1), None
-        self.homes, self.refusals = {}, 0
+        self.homes, self.refusals, self.former = {}, 0, []
         self.password_is_good = True
 
     def start(self):
         super().start()
+        self.open()
+        return self
+
+    def open(self):
         self.second = Server(("127.0.0.1", self.partition_port), Handler)
         self.second.proxy = self
         threading.Thread(target=self.second.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
+
+    def move(self):
+        """The account is on another partition from now on; the former one has never heard of it."""
+        self.former.append(self.second)
+        self.partition_port = free_port()
+        self.partition = f"http://127.0.0.1:{self.partition_port}"
+        self.open()
 
     def kill(self):
         super().kill()
-        if self.second:
-            self.second.shutdown()
-            self.second.server_close()
-            self.second = None
+        for server in (*self.former, self.second):
+            if server:
+                server.shutdown()
+                server.server_close()
+        self.second, self.former = None, []
 
     def carry(self, exchange):
         if not self.running.acquire(blocking=False):
@@ -221,6 +232,8 @@ class ICloud(Disguise):
             self.refusals += 1
             challenge = 'X-MobileMe-AuthToken realm="MMCalDav", Basic realm="MMCalDav"'
             return 401, [("WWW-Authenticate", challenge)], b""
+        if exchange.handler.server in self.former:
+            return 404, [], b""
         if not is_partition and method != "PROPFIND":
             self.complaints.append(f"{method} at the entrance")
             return 404, [], b""

@@ -35,6 +35,8 @@ class Cyrus(Own):
 
     name = "cyrus"
     user, password = "ana", "cyrus-secret"
+    # What its processes have beside this one's environment.
+    environment = {}
 
     def __init__(self):
         if os.geteuid() != 0:
@@ -74,7 +76,8 @@ class Cyrus(Own):
         is_first = not (self.folder / "imapd.conf").exists()
         if is_first:
             self.configure()
-        self.spawn([str(self.master), "-C", f"{self.folder}/imapd.conf", "-M", f"{self.folder}/cyrus.conf", "-p", f"{self.folder}/pid", "-D"])
+        self.spawn([str(self.master), "-C", f"{self.folder}/imapd.conf", "-M", f"{self.folder}/cyrus.conf", "-p", f"{self.folder}/pid", "-D"],
+                   env=os.environ | self.environment)
         wait_until(lambda: answers(self.url), what="Cyrus")
         if is_first:
             self.make_mailbox()

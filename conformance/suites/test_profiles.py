@@ -158,3 +158,33 @@ def test_icloud_moves_the_account_to_another_partition(started, tmp_path, radica
     sync_to_rest(gateway)
     assert set(gateway.dav().by_uid(gateway.unified())) == {"a", "b", "c"}
     assert entrance and not any(entrance) and not service.complaints, (entrance, service.complaints)
+
+
+def test_a_uid_that_lies_in_the_bin_of_nextcloud_is_refused_in_words_and_kept_here(started, tmp_path, radicale):
+    """Its bin keeps the UID of what was deleted (nextcloud/server#30096): what is restored here can't go there before it is emptied."""
+    service = started(PROFILES["nextcloud"](radicale))
+    gateway = started(Gateway(tmp_path, sync__poll_interval="1h", sync__backoff_base="50ms", sync__backoff_max="500ms"))
+    gateway.add_user()
+    gateway.cli("account", "add", "ana", "--provider", "caldav", "--url", service.url, "--username", service.user, "--password-stdin",
+                text=service.password + "\n")
+    sync_to_rest(gateway)
+    dav, work = gateway.dav(), place(gateway, "Work")
+    assert dav.put(work + "a.ics", event("a")).status == 201
+    sync_to_rest(gateway)
+    assert dav.delete(work + "a.ics").status == 204
+    sync_to_rest(gateway)
+    assert held(radicale) == {} and service.bin == {"a"}
+    service.refusals = 0
+    refused = dav.put(work + "again.ics", event("a", "Once more"))
+    assert refused.status == 403 and "400" in refused.text and service.refusals == 1, "who writes it is told, and it is not tried again"
+    (binned,) = gateway.json("trash", "list", "ana")
+    assert binned["uid"] == "a" and binned["summary"] == "Once more", "what was written is not lost"
+    # Brought back where nobody waits for the answer: it is here, and a conflict tells that it is only here.
+    gateway.cli("trash", "restore", "ana", "a")
+    assert dav.put(work + "other.ics", event("other")).status == 201
+    for _ in range(5):
+        gateway.cli("sync", "ana", "--wait")
+    assert set(held(radicale)) == {"other"}, "it holds up nothing else"
+    assert service.refusals <= 3 and set(dav.by_uid(gateway.unified())) == {"a", "other"}
+    (conflict,) = gateway.json("conflict", "list", "ana")
+    assert conflict["uid"] == "a" and "400" in str(conflict), conflict

@@ -152,6 +152,38 @@ def test_a_move_between_two_calendars(gateway, upstream):
     assert set(dav.by_uid(work)) == {"wander"} and set(dav.by_uid(other)) == {"series"} and set(held(upstream)) == {"wander"}
 
 
+def test_a_whole_linear_time_behind_another(gateway, started, tmp_path):
+    """By its host alone: its unified calendar and those that are in it show the same events, and each stays one."""
+    folder = tmp_path / "upstream"
+    folder.mkdir()
+    second = started(Second(folder))
+    second.dav().put(second.unified() + "u.ics", series("u"))
+    second.dav().put(second.calendar + "w.ics", event("w"))
+    gateway.cli("account", "add", "ana", "--provider", "caldav", "--url", second.url, "--username", "ana", "--password-stdin",
+                "--label", "second", text=second.password + "\n")
+    sync_to_rest(gateway)
+    dav, theirs = gateway.dav(), second.dav()
+    ours = lambda: nothing_is_doubled("here", dav.by_uid(gateway.unified()))
+    there = lambda: nothing_is_doubled("there", theirs.by_uid(second.unified()))
+    assert set(ours()) == {"u", "w"}
+    assert dav.put(gateway.unified() + "n.ics", event("n")).status == 201
+    assert dav.put(dav.href_of(gateway.unified(), "u"), series("u", "Edited here")).status == 204
+    sync_to_rest(gateway)
+    # The calendar that was made there belongs to its unified one only when somebody says so.
+    assert set(ours()) == {"n", "u", "w"} and set(there()) == {"n", "u"}
+    assert instances(there()["u"]) == instances(series("u", "Edited here"))
+    assert theirs.put(theirs.href_of(second.unified(), "n"), event("n", "Edited there")).status == 204
+    assert dav.delete(dav.href_of(gateway.unified(), "u")).status == 204
+    sync_to_rest(gateway)
+    assert set(ours()) == {"n", "w"} and "Edited there" in ours()["n"] and set(there()) == {"n"}
+    tokens = dav.sync(gateway.unified())[2], theirs.sync(second.unified())[2]
+    for _ in range(100):
+        gateway.sync()
+    assert dav.sync(gateway.unified(), tokens[0])[:2] == ({}, set()) and theirs.sync(second.unified(), tokens[1])[:2] == ({}, set())
+    for each in (gateway, second):
+        assert each.json("conflict", "list", "ana") == []
+
+
 class Listening(Proxy):
     """Keeps what is asked and by which right."""
 

@@ -108,9 +108,14 @@ class Gmx(Disguise):
 
 
 class Nextcloud(Disguise):
-    """Everything under /remote.php/dav, another header for the tag of a PUT, a refused token says nothing of why."""
+    """Everything under /remote.php/dav, another header for the tag of a PUT, a refused token says nothing of why, and a bin that
+    keeps the UIDs of what was deleted."""
 
     PREFIX = "/remote.php/dav"
+
+    def __init__(self, upstream):
+        super().__init__(upstream)
+        self.bin, self.names, self.refusals = set(), {}, 0
 
     def refuse(self, exchange, method, path):
         if path.startswith("/.well-known/caldav"):
@@ -119,8 +124,18 @@ class Nextcloud(Disguise):
             return 405, [], b""
         exchange.handler.path = path.removeprefix(self.PREFIX) or "/"
         exchange.body = exchange.body.replace(self.PREFIX.encode(), b"")
+        if method == "PUT" and uid_of(exchange.body.decode()) in self.bin:
+            self.refusals += 1
+            return 400, [("Content-Type", "application/xml")], (
+                b'<d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns"><s:exception>Sabre\\DAV\\Exception\\BadRequest</s:exception>'
+                b"<s:message>Deleted calendar object with uid already exists in this calendar collection.</s:message></d:error>")
 
     def change(self, exchange, status, headers, body):
+        method, path = exchange.handler.command, exchange.handler.path
+        if method == "PUT" and status < 300:
+            self.names[path] = uid_of(exchange.body.decode())
+        if method == "DELETE" and status < 300 and path in self.names:
+            self.bin.add(self.names.pop(path))
         if exchange.handler.command == "PUT":
             headers = [("OC-ETag" if key.lower() == "etag" else key, value) for key, value in headers]
         if self.is_sync(exchange) and status >= 400:

@@ -78,7 +78,7 @@ class Cyrus(Own):
             self.configure()
         self.spawn([str(self.master), "-C", f"{self.folder}/imapd.conf", "-M", f"{self.folder}/cyrus.conf", "-p", f"{self.folder}/pid", "-D"],
                    env=os.environ | self.environment)
-        wait_until(lambda: answers(self.url), what="Cyrus")
+        wait_until(lambda: answers(self.url), seconds=60, what="Cyrus")
         if is_first:
             self.make_mailbox()
             self.dav().mkcalendar(self.calendar, "Work")
@@ -119,7 +119,7 @@ class Digest(Own):
             sys.executable, "-m", "radicale", "--config", "", "--server-hosts", f"127.0.0.1:{self.behind}",
             "--storage-filesystem-folder", str(self.folder / "radicale"), "--auth-type", "http_x_remote_user"])
         self.spawn(self.command())
-        wait_until(lambda: answers(f"http://127.0.0.1:{self.behind}") and answers(self.url), what=f"{self.name} and Radicale")
+        wait_until(lambda: answers(f"http://127.0.0.1:{self.behind}") and answers(self.url), seconds=60, what=f"{self.name} and Radicale")
         made = self.dav().request("MKCALENDAR", self.calendar, headers={"X-Remote-User": self.user})
         assert made.status in (201, 405, 409), made.text
         return self

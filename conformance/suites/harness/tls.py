@@ -52,7 +52,7 @@ class SecureRadicale(Radicale):
             "--storage-filesystem-folder", str(self.folder / "radicale"), "--auth-type", "htpasswd",
             "--auth-htpasswd-filename", str(self.folder / "users"), "--auth-htpasswd-encryption", "plain", "--auth-delay", "0",
         ])
-        wait_until(lambda: "Radicale server ready" in self.secure.output(), what="Radicale with TLS")
+        wait_until(lambda: "Radicale server ready" in self.secure.output(), seconds=60, what="Radicale with TLS")
         return self
 
     def kill(self):

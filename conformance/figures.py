@@ -1,29 +1,35 @@
 #!/usr/bin/env python3
 """Figures of the sync engine, from outside, against upstreams on this machine. Nothing fails here: it prints what it measures.
 
-    PYTHON conformance/figures.py [--events 10000] [--accounts 0] [--minutes 3]
+    PYTHON conformance/figures.py [--events 10000] [--accounts 0] [--minutes 3] [--cyrus 10000]
 
 PYTHON is that of target/conformance/venv, which conformance/run makes; the release binary has to be there. With --accounts so many
-accounts are connected and polled, each at the rate at which ten thousand are when all are asked every quarter of an hour.
+accounts are connected and polled, each at the rate at which ten thousand are when all are asked every quarter of an hour. With --cyrus
+so many events are imported from Cyrus IMAP (Debian's; as root) and nothing else is measured; to fill it takes minutes.
 """
 
 import argparse
 import concurrent.futures
 import datetime
 import os
+import queue
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "suites"))
 
-from harness.events import event
+from harness.client import DECLARED
+from harness.events import calendar, event
 from harness.gateway import Gateway
 from harness.google import Google
 from harness.process import wait_until
 from harness.static import Static
+from harness.system import Cyrus
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -88,6 +94,59 @@ def first_import(count):
         print(f"first import of {count} events: {took:.2f} s in all, {count / took:.0f} events/s with the upstream's part and two commands;")
         print(f"  the upstream was busy for {upstream.busy:.2f} s of it ({len(downloaded)} multigets), so {count / rest:.0f} events/s beside it;")
         print(f"  everything is visible {after * 1000:.0f} ms after the last download; processor {used:.2f} s, memory {gateway.memory():.0f} MiB")
+
+
+class Unsynced(Cyrus):
+    """Does not wait for the disk, where Debian's eatmydata is installed: what is measured is reading."""
+
+    environment = {"LD_PRELOAD": "libeatmydata.so"} if shutil.which("eatmydata") else {}
+
+
+def fill(upstream, events):
+    """By POST of many at once (Cyrus takes them as the field's calendar-import draft has it)."""
+    dav, bodies = upstream.dav(), [text[text.index("BEGIN:VEVENT"):text.index("END:VCALENDAR")] for text in events]
+    for at in range(0, len(bodies), 200):
+        answer = dav.request("POST", upstream.calendar, calendar(*bodies[at:at + 200]), {"Content-Type": "text/calendar; charset=utf-8"})
+        assert answer.status in (200, 207), (answer.status, answer.text[:300])
+
+
+def download(upstream, connections):
+    """Seconds that it takes to list the calendar and to download all bodies by multigets of fifty, and to do nothing with them."""
+    began = time.monotonic()
+    hrefs = list(upstream.dav().listing(upstream.calendar))
+    clients = queue.SimpleQueue()
+    for _ in range(connections):
+        clients.put(upstream.dav())
+
+    def get(batch):
+        named = "".join(f"<D:href>{quote(href)}</D:href>" for href in batch)
+        dav = clients.get()
+        answer = dav.report(upstream.calendar, f"<C:calendar-multiget {DECLARED}><D:prop><D:getetag/><C:calendar-data/></D:prop>{named}</C:calendar-multiget>")
+        clients.put(dav)
+        assert answer.status == 207 and answer.body.count(b"BEGIN:VEVENT") == len(batch)
+
+    with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+        list(pool.map(get, [hrefs[at:at + 50] for at in range(0, len(hrefs), 50)]))
+    return time.monotonic() - began
+
+
+def cyrus_import(count):
+    with World() as world:
+        upstream = world.start(Unsynced())
+        fill(upstream, spread(count))
+        # The first reading fills the caches of the machine; the others are before and after the import.
+        alone = [download(upstream, 2) for _ in range(2)][1:]
+        gateway = world.gateway(sync__poll_interval="1h")
+        used, began = processor(gateway), time.monotonic()
+        gateway.connect(upstream)
+        gateway.cli("sync", "ana", "--wait")
+        took, used = time.monotonic() - began, processor(gateway) - used
+        alone += [download(upstream, 2) for _ in range(2)]
+        seen = visible(gateway)
+        assert seen == count, f"{seen} of {count} are to be seen"
+        bodies = statistics.median(alone)
+        print(f"import of {count} events from Cyrus: {took:.2f} s with discovery and two commands; the bodies alone, by multigets of fifty over two")
+        print(f"  connections: {', '.join(f'{one:.2f}' for one in alone)} s, median {bodies:.2f} s; so {took / bodies:.2f} times that; processor {used:.2f} s")
 
 
 def quiet(count):
@@ -180,7 +239,10 @@ def main():
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--accounts", type=int, default=0, help="so many accounts are polled, too (0: that is left out)")
     parser.add_argument("--minutes", type=float, default=3.0, help="for so long")
+    parser.add_argument("--cyrus", type=int, default=0, help="only this: import of so many events from Cyrus IMAP")
     options = parser.parse_args()
+    if options.cyrus:
+        return cyrus_import(options.cyrus)
     first_import(options.events)
     quiet(1000)
     webhook(20)

@@ -10,6 +10,7 @@ from harness.gateway import Gateway
 from harness.google import Google
 from harness.laws import both_sides_are_equal, sync_to_rest
 from harness.process import wait_until
+from harness.tools import WrongClock
 
 FAST = {"sync__poll_interval": "1h", "sync__backoff_base": "50ms", "sync__backoff_max": "500ms", "sync__write_through": "2s"}
 
@@ -69,6 +70,26 @@ def test_fault_22_a_token_that_hears_of_nothing_is_found_out_by_a_full_look(star
     assert set(shown(gateway)) == {"u0", "u1", "u2", "u3"}, "what the server does not tell can't be known"
     gateway.cli("sync", "ana", "--full", "--wait")
     assert set(shown(gateway)) == {"u1", "u2", "u3", "new"} and "SUMMARY:Changed" in shown(gateway)["u1"]
+
+
+def test_fault_22_a_day_later_everything_is_compared_unasked(started, tmp_path, radicale):
+    upstream = started(Silent(radicale))
+    gateway = connected(started, tmp_path, upstream)
+    upstream.silent = True
+    radicale.dav().put(radicale.calendar + "new.ics", event("new"))
+    radicale.dav().delete(radicale.calendar + "0.ics")
+    clock = WrongClock(tmp_path)
+    gateway.environment |= clock.environment
+    for hours in (2, 20):
+        clock.set(f"+{hours}h")
+        gateway.stop()
+        gateway.start()
+        gateway.sync()
+        assert "new" not in shown(gateway), f"{hours} hours are no day"
+    clock.set("+25h")
+    gateway.stop()
+    gateway.start()
+    wait_until(lambda: set(shown(gateway)) == {"u1", "u2", "u3", "new"}, seconds=60, what="the daily look at everything")
 
 
 class Paged(Disguise):
@@ -345,6 +366,39 @@ def test_fault_64_the_last_instance_of_a_series_is_kept_exactly(started, tmp_pat
     assert {uid_of(text): text.count("BEGIN:VEVENT") for text in texts} == wanted
 
 
+# RFC 5545 3.3.5: what falls into a gap has the offset from before it, and what comes twice is the first of the two.
+SHIFTS = {
+    "gap": ("20270328T023000", None, ["20270328T013000Z"]),
+    "fold": ("20261025T023000", None, ["20261025T003000Z"]),
+    "over the gap": ("20270327T023000", "DAILY;COUNT=3", ["20270327T013000Z", "20270328T013000Z", "20270329T003000Z"]),
+    "over the fold": ("20261024T023000", "DAILY;COUNT=3", ["20261024T003000Z", "20261025T003000Z", "20261026T013000Z"]),
+}
+
+
+def test_fault_68_a_start_in_the_gap_or_the_fold_of_a_clock_change(started, tmp_path, radicale):
+    gateway = connected(started, tmp_path, radicale, events=0)
+    wanted = {}
+    for n, (start, rule, starts) in enumerate(SHIFTS.values()):
+        rule = f"RRULE:FREQ={rule}\r\n" if rule else ""
+        text = calendar(
+            f"BEGIN:VEVENT\r\nUID:here-{n}\r\nDTSTAMP:20260901T000000Z\r\nDTSTART;TZID=Europe/Berlin:{start}\r\nDURATION:PT1H\r\n{rule}"
+            "SUMMARY:At night\r\nEND:VEVENT\r\n", zones=BERLIN)
+        assert gateway.dav().put(f"{gateway.unified()}here-{n}.ics", text).status == 201
+        assert radicale.dav().put(f"{radicale.calendar}there-{n}.ics", text.replace("UID:here", "UID:there")).status == 201
+        wanted |= {f"here-{n}": starts, f"there-{n}": starts}
+    sync_to_rest(gateway)
+    held = both_sides_are_equal(gateway, [radicale])
+    for n, (start, _, _) in enumerate(SHIFTS.values()):
+        assert all(f"DTSTART;TZID=Europe/Berlin:{start}" in held[uid] for uid in (f"here-{n}", f"there-{n}")), "what was written stays as it was"
+    expanded = gateway.dav().report(gateway.unified(), (
+        '<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><C:calendar-data>'
+        '<C:expand start="20260901T000000Z" end="20270501T000000Z"/></C:calendar-data></D:prop>'
+        '<C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="20260901T000000Z" end="20270501T000000Z"/>'
+        "</C:comp-filter></C:comp-filter></C:filter></C:calendar-query>"))
+    texts = [one.findtext(".//C:calendar-data", namespaces=NAMES) for one in expanded.responses().values()]
+    assert {uid_of(text): sorted(re.findall(r"^DTSTART:(\w+)", text, re.M)) for text in texts} == wanted
+
+
 def test_fault_70_a_series_of_ten_years_and_one_without_an_end_cost_no_more_than_they_show(started, tmp_path, radicale):
     gateway = connected(started, tmp_path, radicale, events=1)
     before = gateway.memory()
@@ -360,6 +414,40 @@ def test_fault_70_a_series_of_ten_years_and_one_without_an_end_cost_no_more_than
         "</C:comp-filter></C:comp-filter></C:filter></C:calendar-query>")).responses()
     assert len(found) == 2, "the one of ten years has ended by then"
     assert gateway.memory() < before + 100 and state(gateway)["state"] == "healthy"
+
+
+class Refreshing(Google):
+    """Counts how often a new access token is asked for."""
+
+    refreshed = 0
+
+    def serve(self, method, target, headers, body):
+        self.refreshed += b"grant_type=refresh_token" in (body if isinstance(body, bytes) else body.encode())
+        return super().serve(method, target, headers, body)
+
+
+def test_fault_85_a_clock_that_is_wrong_by_hours_causes_no_storm(started, tmp_path, radicale):
+    google = started(Refreshing())
+    google.put(summary="There", start={"date": "2026-12-24"}, end={"date": "2026-12-25"})
+    gateway = connected(started, tmp_path, radicale, **google.settings())
+    gateway.cli("account", "add", "ana", "--provider", "google", "--refresh-token-stdin", text="refresh-1\n")
+    gateway.sync()
+    clock = WrongClock(tmp_path)
+    gateway.environment |= clock.environment
+    gateway.stop()
+    clock.set("-9h")
+    google.refreshed = 0
+    gateway.start()
+    # Wrong from the start, then set by some hours and back while it runs.
+    for offset in ("-9h", "+9h", "-30h", "+0h"):
+        clock.set(offset)
+        for _ in range(5):
+            gateway.sync()
+        assert google.refreshed == 1, "one token serves for its hour, whatever the clock on the wall says"
+        assert {one["state"] for one in gateway.json("status", "ana")["accounts"]} == {"healthy"}
+        assert gateway.dav().put(f"{gateway.unified()}n{offset}.ics", event(f"n{offset}")).status == 201
+        sync_to_rest(gateway)
+        assert f"n{offset}" in radicale.dav().by_uid(radicale.calendar)
 
 
 class Bulky(Disguise):

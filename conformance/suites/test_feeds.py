@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pytest
 from harness import feed as manners
 from harness.feed import Publisher, feed
+from harness.gateway import Gateway
 from harness.process import wait_until
 
 GAMES = [("g1", "20300101T100000Z", "One"), ("g2", "20300102T100000Z", "Two"), ("g3", "20300103T100000Z", "Three")]
@@ -29,6 +30,10 @@ def shown(gateway):
 
 def reason(gateway):
     return gateway.json("status", "ana")["accounts"][0]["reason"] or ""
+
+
+def subscribe(gateway, publisher, label):
+    return gateway.json("account", "add", "ana", "--provider", "ics", "--url", publisher.url, "--label", label)
 
 
 def test_what_is_published_is_shown_and_follows(subscribed, publisher):
@@ -129,3 +134,52 @@ def test_webcal_and_a_feed_subscribed_twice(gateway, publisher):
     again = gateway.run("account", "add", "ana", "--provider", "ics", "--url", publisher.url)
     assert again.returncode == 1 and "already" in again.stderr
     assert "geheim" not in gateway.cli("account", "list", "ana", "--json")
+
+
+def test_a_feed_is_looked_at_as_often_as_it_wishes_within_bounds(started, tmp_path):
+    """RFC 7986 5.7 and its elder: an hour is heeded, a year is too long and a second too short. The usual interval is a second here."""
+    wishes = {"hour": "REFRESH-INTERVAL;VALUE=DURATION:PT1H", "elder": "X-PUBLISHED-TTL:PT1H", "none": "X-NOTHING:1", "nonsense": "REFRESH-INTERVAL:often"}
+    gateway = started(Gateway(tmp_path, sync__poll_interval="1s"))
+    gateway.add_user()
+    publishers = {name: started(Publisher(feed(*GAMES, head=head + "\r\n"))) for name, head in wishes.items()}
+    for name, publisher in publishers.items():
+        subscribe(gateway, publisher, name)
+    gateway.sync()
+    wait_until(lambda: all(len(publishers[name].requests) >= 2 for name in wishes), what="the first looks")
+    before = {name: len(publisher.requests) for name, publisher in publishers.items()}
+    often = ("none", "nonsense")
+    wait_until(lambda: all(len(publishers[name].requests) >= before[name] + 4 for name in often), seconds=60, what="four more looks")
+    for name in ("hour", "elder"):
+        assert len(publishers[name].requests) <= before[name] + 1, name
+    # One that changes its mind is followed when it is next looked at.
+    publishers["hour"].publish(feed(*GAMES))
+    gateway.sync()
+    before = len(publishers["hour"].requests)
+    wait_until(lambda: len(publishers["hour"].requests) >= before + 3, seconds=60, what="the usual interval")
+
+
+def test_without_an_entity_tag_the_date_is_asked_for_and_without_both_the_content_counts(subscribed, publisher):
+    dated = "Sat, 03 Oct 2026 10:00:00 GMT"
+    publisher.publish(feed(*GAMES))
+    publisher.manner = manners.dated(dated)
+    subscribed.sync()
+    subscribed.sync()
+    assert publisher.requests[-1].get("If-Modified-Since", publisher.requests[-1].get("if-modified-since")) == dated and publisher.unchanged >= 1
+    before = shown(subscribed)
+    publisher.manner = manners.forgetful
+    for _ in range(3):
+        subscribed.sync()
+    assert shown(subscribed) == before and publisher.requests[-1].get("if-none-match") is None
+    publisher.text = feed(*GAMES[:2], ("g3", "20300103T100000Z", "Three, and more"))
+    subscribed.sync()
+    assert "Three, and more" in subscribed.dav().by_uid(subscribed.unified())["g3"][0]
+
+
+def test_a_name_and_a_password_in_the_address_are_used_and_kept_secret(gateway, publisher):
+    publisher.manner = manners.locked("ana", "geheim")
+    refused = gateway.run("account", "add", "ana", "--provider", "ics", "--url", publisher.url)
+    assert refused.returncode == 1 and "does not give out" in refused.stderr
+    gateway.cli("account", "add", "ana", "--provider", "ics", "--url", publisher.url.replace("http://", "http://ana:geheim@"), "--label", "locked")
+    gateway.sync()
+    assert set(gateway.dav().by_uid(gateway.unified())) == {"g1", "g2", "g3"}
+    assert "geheim" not in gateway.output() + gateway.cli("account", "list", "ana", "--json") + gateway.cli("status", "ana", "--json")

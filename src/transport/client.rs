@@ -332,7 +332,7 @@ fn explain(error: &reqwest::Error, host: &str) -> TransportError {
         };
     }
     if let Some(tls) = tls_cause(error) {
-        return TransportError::Tls { host, why: tls.to_string() };
+        return TransportError::Tls { host, why: insecure(tls) };
     }
     if error.is_timeout() {
         return TransportError::TimedOut { host };
@@ -352,12 +352,35 @@ fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Opti
     causes(error).find_map(|e| e.downcast_ref::<E>())
 }
 
-/// The TLS error among the causes. The connector hides it inside an `io::Error`, whose `source` skips it.
+/// The TLS error among the causes. Connectors wrap it in an `io::Error`, some in two, and its `source` skips what it holds.
 fn tls_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    causes(error).find_map(|e| {
-        let inner = || e.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>();
-        e.downcast_ref::<rustls::Error>().or_else(inner)
-    })
+    causes(error).find_map(tls_within)
+}
+
+fn tls_within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let itself = error.downcast_ref::<rustls::Error>();
+    itself.or_else(|| tls_within(error.downcast_ref::<std::io::Error>()?.get_ref()?))
+}
+
+/// What keeps the connection from being secure, and what a person may do about it; else in the words of the library.
+fn insecure(error: &rustls::Error) -> String {
+    use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
+    let words = match error {
+        Error::InvalidCertificate(Certificate::UnknownIssuer) => {
+            "its certificate is signed by an authority that is not known here; providers.tls.ca_file may name it"
+        }
+        Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
+            "its certificate has expired"
+        }
+        Error::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {
+            "its certificate is for another name"
+        }
+        Error::AlertReceived(Alert::CertificateRequired) => {
+            "it wants a certificate of ours; providers.tls.client_cert and client_cert_hosts give it one"
+        }
+        other => return other.to_string(),
+    };
+    words.to_owned()
 }
 
 fn chain(error: &(dyn StdError + 'static)) -> String {
@@ -411,6 +434,13 @@ mod tests {
         let head = task.await.unwrap();
         assert!(head.starts_with("PROPFIND /x HTTP/1.1"), "{head}");
         assert!(head.to_lowercase().contains("user-agent: lineartime/"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn a_failed_handshake_is_told_as_one() {
+        let (url, _task) = serve(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+        let error = transport().send(ask(&url.replace("http:", "https:")), &SendRules::default()).await.unwrap_err();
+        assert!(matches!(error, TransportError::Tls { .. }), "{error:?}");
     }
 
     #[tokio::test]

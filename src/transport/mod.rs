@@ -104,7 +104,7 @@ pub enum TransportError {
     Tls {
         /// Which host.
         host: String,
-        /// In the words of the library.
+        /// What is wrong with it.
         why: String,
     },
     /// The connection ended in the middle of the exchange.

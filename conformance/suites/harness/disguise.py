@@ -108,9 +108,14 @@ class Gmx(Disguise):
 
 
 class Nextcloud(Disguise):
-    """Everything under /remote.php/dav, another header for the tag of a PUT, a refused token says nothing of why."""
+    """Everything under /remote.php/dav, another header for the tag of a PUT, a refused token says nothing of why, and a bin that
+    keeps the UIDs of what was deleted."""
 
     PREFIX = "/remote.php/dav"
+
+    def __init__(self, upstream):
+        super().__init__(upstream)
+        self.bin, self.names, self.refusals = set(), {}, 0
 
     def refuse(self, exchange, method, path):
         if path.startswith("/.well-known/caldav"):
@@ -119,8 +124,18 @@ class Nextcloud(Disguise):
             return 405, [], b""
         exchange.handler.path = path.removeprefix(self.PREFIX) or "/"
         exchange.body = exchange.body.replace(self.PREFIX.encode(), b"")
+        if method == "PUT" and uid_of(exchange.body.decode()) in self.bin:
+            self.refusals += 1
+            return 400, [("Content-Type", "application/xml")], (
+                b'<d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns"><s:exception>Sabre\\DAV\\Exception\\BadRequest</s:exception>'
+                b"<s:message>Deleted calendar object with uid already exists in this calendar collection.</s:message></d:error>")
 
     def change(self, exchange, status, headers, body):
+        method, path = exchange.handler.command, exchange.handler.path
+        if method == "PUT" and status < 300:
+            self.names[path] = uid_of(exchange.body.decode())
+        if method == "DELETE" and status < 300 and path in self.names:
+            self.bin.add(self.names.pop(path))
         if exchange.handler.command == "PUT":
             headers = [("OC-ETag" if key.lower() == "etag" else key, value) for key, value in headers]
         if self.is_sync(exchange) and status >= 400:
@@ -179,22 +194,33 @@ class ICloud(Disguise):
         self.partition_port = free_port()
         self.partition = f"http://127.0.0.1:{self.partition_port}"
         self.running, self.second = threading.Semaphore(1), None
-        self.homes, self.refusals = {}, 0
+        self.homes, self.refusals, self.former = {}, 0, []
         self.password_is_good = True
 
     def start(self):
         super().start()
+        self.open()
+        return self
+
+    def open(self):
         self.second = Server(("127.0.0.1", self.partition_port), Handler)
         self.second.proxy = self
         threading.Thread(target=self.second.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
+
+    def move(self):
+        """The account is on another partition from now on; the former one has never heard of it."""
+        self.former.append(self.second)
+        self.partition_port = free_port()
+        self.partition = f"http://127.0.0.1:{self.partition_port}"
+        self.open()
 
     def kill(self):
         super().kill()
-        if self.second:
-            self.second.shutdown()
-            self.second.server_close()
-            self.second = None
+        for server in (*self.former, self.second):
+            if server:
+                server.shutdown()
+                server.server_close()
+        self.second, self.former = None, []
 
     def carry(self, exchange):
         if not self.running.acquire(blocking=False):
@@ -221,6 +247,8 @@ class ICloud(Disguise):
             self.refusals += 1
             challenge = 'X-MobileMe-AuthToken realm="MMCalDav", Basic realm="MMCalDav"'
             return 401, [("WWW-Authenticate", challenge)], b""
+        if exchange.handler.server in self.former:
+            return 404, [], b""
         if not is_partition and method != "PROPFIND":
             self.complaints.append(f"{method} at the entrance")
             return 404, [], b""

@@ -1,5 +1,6 @@
 """A publisher of feeds, as kind or as broken as it is told to be."""
 
+import base64
 import gzip
 import threading
 import time
@@ -58,6 +59,35 @@ def plain(handler, publisher):
         publisher.unchanged += 1
         return handler.reply(304, [("ETag", tag)])
     handler.reply(200, [("Content-Type", "text/calendar"), ("ETag", tag)], publisher.text.encode())
+
+
+def dated(when):
+    """A server that knows no entity tags, and the date of its file."""
+
+    def answer(handler, publisher):
+        if handler.headers.get("If-Modified-Since") == when:
+            publisher.unchanged += 1
+            return handler.reply(304, [("Last-Modified", when)])
+        handler.reply(200, [("Content-Type", "text/calendar"), ("Last-Modified", when)], publisher.text.encode())
+
+    return answer
+
+
+def forgetful(handler, publisher):
+    """A server that knows neither, and makes the file anew for everybody."""
+    handler.reply(200, [("Content-Type", "text/plain")], publisher.text.encode())
+
+
+def locked(user, password):
+    """A server that wants a name and a password."""
+    wanted = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    def answer(handler, publisher):
+        if handler.headers.get("Authorization") != wanted:
+            return handler.reply(401, [("WWW-Authenticate", 'Basic realm="club"')])
+        plain(handler, publisher)
+
+    return answer
 
 
 def huge(handler, _):

@@ -1,4 +1,4 @@
-"""Upstream servers from Debian: Cyrus IMAP with its calendars, and Apache's Digest authentication before Radicale.
+"""Upstream servers from Debian: Cyrus IMAP with its calendars, and the Digest authentication of Apache and of lighttpd before Radicale.
 
 Both want a user of their own, so their folders lie where that user may look: made for the test, and gone with it.
 """
@@ -35,6 +35,8 @@ class Cyrus(Own):
 
     name = "cyrus"
     user, password = "ana", "cyrus-secret"
+    # What its processes have beside this one's environment.
+    environment = {}
 
     def __init__(self):
         if os.geteuid() != 0:
@@ -74,8 +76,9 @@ class Cyrus(Own):
         is_first = not (self.folder / "imapd.conf").exists()
         if is_first:
             self.configure()
-        self.spawn([str(self.master), "-C", f"{self.folder}/imapd.conf", "-M", f"{self.folder}/cyrus.conf", "-p", f"{self.folder}/pid", "-D"])
-        wait_until(lambda: answers(self.url), what="Cyrus")
+        self.spawn([str(self.master), "-C", f"{self.folder}/imapd.conf", "-M", f"{self.folder}/cyrus.conf", "-p", f"{self.folder}/pid", "-D"],
+                   env=os.environ | self.environment)
+        wait_until(lambda: answers(self.url), seconds=60, what="Cyrus")
         if is_first:
             self.make_mailbox()
             self.dav().mkcalendar(self.calendar, "Work")
@@ -95,37 +98,28 @@ class Cyrus(Own):
         return Dav(self.url, self.user, self.password)
 
 
-class ApacheDigest(Own):
-    """Apache with Digest authentication (RFC 7616, by its own mod_auth_digest), and Radicale behind it."""
+class Digest(Own):
+    """A web server with Digest authentication, and Radicale behind it, which believes it."""
 
-    name = "apache"
-    user, password = "ana", "digest-secret"
-    MODULES = ("mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_digest", "headers", "proxy", "proxy_http")
+    user, password, realm = "ana", "digest-secret", "calendars"
+    calendar = "/ana/work/"
+    hash = staticmethod(hashlib.md5)
 
     def __init__(self):
-        self.program = debian("apache2", "apache2-bin")
+        self.program = self.find()
         super().__init__()
         self.port, self.behind = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.calendar = "/ana/work/"
         self.radicale = Program(self.folder / "radicale.log")
 
     def start(self):
-        realm = "calendars"
-        digest = hashlib.md5(f"{self.user}:{realm}:{self.password}".encode()).hexdigest()
-        (self.folder / "users").write_text(f"{self.user}:{realm}:{digest}\n")
-        modules = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n" for name in self.MODULES)
-        (self.folder / "apache.conf").write_text(
-            f"ServerRoot {self.folder}\nServerName localhost\nListen 127.0.0.1:{self.port}\nPidFile {self.folder}/pid\n"
-            f"ErrorLog {self.folder}/error.log\nDefaultRuntimeDir {self.folder}\n{modules}User www-data\nGroup www-data\n"
-            f"<Location />\nAuthType Digest\nAuthName {realm}\nAuthDigestProvider file\nAuthUserFile {self.folder}/users\n"
-            "Require valid-user\nRequestHeader unset Authorization\nRequestHeader set X-Remote-User expr=%{REMOTE_USER}\n"
-            f"ProxyPass http://127.0.0.1:{self.behind}/\nProxyPassReverse http://127.0.0.1:{self.behind}/\n</Location>\n")
+        secret = self.hash(f"{self.user}:{self.realm}:{self.password}".encode()).hexdigest()
+        (self.folder / "users").write_text(f"{self.user}:{self.realm}:{secret}\n")
         self.radicale.spawn([
             sys.executable, "-m", "radicale", "--config", "", "--server-hosts", f"127.0.0.1:{self.behind}",
             "--storage-filesystem-folder", str(self.folder / "radicale"), "--auth-type", "http_x_remote_user"])
-        self.spawn([self.program, "-f", str(self.folder / "apache.conf"), "-DFOREGROUND"])
-        wait_until(lambda: answers(f"http://127.0.0.1:{self.behind}") and answers(self.url), what="Apache and Radicale")
+        self.spawn(self.command())
+        wait_until(lambda: answers(f"http://127.0.0.1:{self.behind}") and answers(self.url), seconds=60, what=f"{self.name} and Radicale")
         made = self.dav().request("MKCALENDAR", self.calendar, headers={"X-Remote-User": self.user})
         assert made.status in (201, 405, 409), made.text
         return self
@@ -139,8 +133,51 @@ class ApacheDigest(Own):
         return super().stop(seconds)
 
     def dav(self):
-        """Behind Apache's back: what the gateway has done is looked at where it is stored."""
+        """Behind the web server's back: what the gateway has done is looked at where it is stored."""
         return Trusted(f"http://127.0.0.1:{self.behind}", self.user)
+
+
+class ApacheDigest(Digest):
+    """Apache: MD5, by its own mod_auth_digest."""
+
+    name = "apache"
+    MODULES = ("mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_digest", "headers", "proxy", "proxy_http")
+
+    @staticmethod
+    def find():
+        return debian("apache2", "apache2-bin")
+
+    def command(self):
+        modules = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n" for name in self.MODULES)
+        (self.folder / "apache.conf").write_text(
+            f"ServerRoot {self.folder}\nServerName localhost\nListen 127.0.0.1:{self.port}\nPidFile {self.folder}/pid\n"
+            f"ErrorLog {self.folder}/error.log\nDefaultRuntimeDir {self.folder}\n{modules}User www-data\nGroup www-data\n"
+            f"<Location />\nAuthType Digest\nAuthName {self.realm}\nAuthDigestProvider file\nAuthUserFile {self.folder}/users\n"
+            "Require valid-user\nRequestHeader unset Authorization\nRequestHeader set X-Remote-User expr=%{REMOTE_USER}\n"
+            f"ProxyPass http://127.0.0.1:{self.behind}/\nProxyPassReverse http://127.0.0.1:{self.behind}/\n</Location>\n")
+        return [self.program, "-f", str(self.folder / "apache.conf"), "-DFOREGROUND"]
+
+
+class LighttpdDigest(Digest):
+    """lighttpd: SHA-256 (RFC 7616), by its own mod_auth."""
+
+    name = "lighttpd"
+    hash = staticmethod(hashlib.sha256)
+
+    @staticmethod
+    def find():
+        # The service that the package would start is not wanted, and its programs lie where only root looks.
+        return debian("/usr/sbin/lighttpd", "lighttpd")
+
+    def command(self):
+        (self.folder / "lighttpd.conf").write_text(
+            f'server.document-root = "{self.folder}"\nserver.bind = "127.0.0.1"\nserver.port = {self.port}\n'
+            f'server.modules = ("mod_auth", "mod_authn_file", "mod_setenv", "mod_proxy")\nserver.errorlog = "{self.folder}/error.log"\n'
+            f'auth.backend = "htdigest"\nauth.backend.htdigest.userfile = "{self.folder}/users"\n'
+            f'auth.require = ("/" => ("method" => "digest", "algorithm" => "SHA-256", "realm" => "{self.realm}", "require" => "valid-user"))\n'
+            f'setenv.set-request-header = ("X-Remote-User" => "{self.user}")\n'
+            f'proxy.server = ("" => (("host" => "127.0.0.1", "port" => {self.behind})))\n')
+        return [self.program, "-D", "-f", str(self.folder / "lighttpd.conf")]
 
 
 class Trusted(Dav):

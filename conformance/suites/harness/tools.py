@@ -38,6 +38,31 @@ def debian(program, *packages):
         return _debian(program, *packages)
 
 
+class WrongClock:
+    """A wall clock for one program, which may be off, and be set while the program runs; time goes on as it does (libfaketime)."""
+
+    def __init__(self, folder):
+        self.file = folder / "clock"
+        self.set("+0")
+        library = self.library() or self.installed()
+        self.environment = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    def set(self, offset):
+        """By how much it is off from now on, as `+25h`. The file is never half written."""
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(offset + "\n")
+        fresh.rename(self.file)
+
+    @staticmethod
+    def library():
+        return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+    def installed(self):
+        with alone():
+            _install("libfaketime", "libfaketime")
+        return self.library() or missing("libfaketime is not where Debian puts it")
+
+
 def npm(*packages):
     """A folder with these npm packages (name@version), for NODE_FOLDER."""
     if shutil.which("node") is None or shutil.which("npm") is None:
@@ -56,6 +81,11 @@ def _debian(program, *packages):
     found = shutil.which(program)
     if found:
         return found
+    _install(program, *packages)
+    return shutil.which(program) or missing(f"{program} is not in {packages}")
+
+
+def _install(program, *packages):
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         missing(f"{program} is not installed, and can't be without asking (Debian: {' '.join(packages)})")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -63,7 +93,6 @@ def _debian(program, *packages):
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
         if done.returncode != 0:
             missing(f"{program} can't be installed: {done.stderr[-300:]}")
-    return shutil.which(program) or missing(f"{program} is not in {packages}")
 
 
 def _npm(*packages):

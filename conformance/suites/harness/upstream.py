@@ -28,7 +28,7 @@ class Radicale(Program):
             "--auth-htpasswd-filename", str(self.folder / "users"), "--auth-htpasswd-encryption", "plain",
             "--auth-delay", "0", "--server-max-connections", "200",
         ])
-        wait_until(lambda: answers(self.url), what="Radicale")
+        wait_until(lambda: answers(self.url), seconds=60, what="Radicale")
         dav = self.dav()
         if dav.propfind(self.calendar).status == 404:
             dav.mkcalendar(self.calendar, "Work")
@@ -58,7 +58,7 @@ class Xandikos(Program):
             "--port", str(self.port), "--current-user-principal", "/ana/", "--defaults", "--no-detect-systemd",
             "--state-dir", str(self.folder / "xandikos-state"),
         ])
-        wait_until(lambda: answers(self.url), what="Xandikos")
+        wait_until(lambda: answers(self.url), seconds=60, what="Xandikos")
         return self
 
     def dav(self):

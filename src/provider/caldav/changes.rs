@@ -4,9 +4,13 @@
 //! 2. the collection tag, and a listing of all entity tags when it differs;
 //! 3. that listing by calendar-query, where the server does not list folders, or not so long ones.
 //!
-//! The rung is found by trying, at every full listing anew, and remembered in the cursor in between.
+//! The rung is found by trying, at every full listing anew, and remembered in the cursor in between. A server that gives
+//! tokens and refuses each of them (GMX) is not asked for more of them while the program runs.
 //! Invariant: a page that claims to be complete comes from an answer that was whole, named the collection (or a
 //! token) and could be read everywhere; a token is replaced only by one from a whole answer.
+
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -89,9 +93,11 @@ impl CalDav {
 
     /// A full listing, from the top of the ladder.
     async fn start(&self, url: &Url) -> Result<Page, Fault> {
-        for depth in [Depth::Zero, Depth::One] {
-            if let Synced::Page(page) = self.sync(url, "", depth, true).await? {
-                return Ok(page);
+        if !self.tokens_are_useless(url) {
+            for depth in [Depth::Zero, Depth::One] {
+                if let Synced::Page(page) = self.sync(url, "", depth, true).await? {
+                    return Ok(page);
+                }
             }
         }
         let ctag = self.ctag(url).await?;
@@ -101,15 +107,30 @@ impl CalDav {
     /// A later page or round of sync-collection.
     async fn go_on(&self, url: &Url, token: &str, depth: Depth, complete: bool) -> Result<Page, Fault> {
         match self.sync(url, token, depth, complete).await? {
-            Synced::Page(page) => Ok(page),
+            Synced::Page(page) => {
+                self.refused_tokens().remove(url);
+                Ok(page)
+            }
             Synced::Refused(reply) if names_condition(&reply, "valid-sync-token") => Err(Fault::CursorExpired),
             // Servers refuse a stale token with any status they like. If the calendar itself still answers, it was
             // the token; if it doesn't, its own answer says what happened.
             Synced::Refused(_) => {
                 self.ctag(url).await?;
+                let mut refused = self.refused_tokens();
+                let times = refused.entry(url.clone()).or_default();
+                *times = times.saturating_add(1);
                 Err(Fault::CursorExpired)
             }
         }
+    }
+
+    /// Whether this calendar's tokens, each of them new, were refused one after the other. One alone may have been stale.
+    fn tokens_are_useless(&self, url: &Url) -> bool {
+        self.refused_tokens().get(url).is_some_and(|times| *times >= REFUSALS)
+    }
+
+    fn refused_tokens(&self) -> MutexGuard<'_, HashMap<Url, u8>> {
+        self.refused_tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn sync(&self, url: &Url, token: &str, depth: Depth, complete: bool) -> Result<Synced, Fault> {
@@ -234,6 +255,8 @@ fn unnamed() -> Fault {
 
 /// Seconds in which a clock that is a token may still be the present one.
 const SAME_SECOND: i64 = 2;
+/// So many refusals in a row are no accident.
+const REFUSALS: u8 = 2;
 const FORMAT: u8 = 1;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! as this value lives or in the cursor.
 //! Invariant: what a server leaves out of an answer is missing, not deleted.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -68,6 +69,8 @@ pub struct CalDav {
     homes: Mutex<Vec<Home>>,
     spellings: Spellings,
     abilities: Mutex<Abilities>,
+    /// How often in a row each calendar's server refused a token that it had just given.
+    refused_tokens: Mutex<HashMap<Url, u8>>,
 }
 
 impl CalDav {
@@ -133,6 +136,7 @@ impl CalDav {
             homes: Mutex::default(),
             spellings: Spellings::default(),
             abilities: Mutex::default(),
+            refused_tokens: Mutex::default(),
         }
     }
 

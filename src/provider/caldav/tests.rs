@@ -182,6 +182,27 @@ async fn a_stale_token_is_recognised_whatever_the_status() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_each_of_its_tokens_is_asked_for_its_tag() {
+    let fake = FakeTransport::serving(|request| match (request.method().as_str(), body(request)) {
+        ("REPORT", asked) if asked.contains(">t1<") => answer(500, &[], "Internal Server Error"),
+        ("REPORT", _) => multistatus(&[tagged("a.ics", "\"1\""), token("t1")].concat()),
+        _ => multistatus(&[itself("<S:getctag>c1</S:getctag>"), tagged("a.ics", "\"1\"")].concat()),
+    });
+    let provider = account(&fake);
+    for _ in 0..2 {
+        let page = provider.changes(&work(), &Position::Start).await.unwrap();
+        let next = provider.changes(&work(), &Position::After(cursor(&page))).await;
+        assert_eq!(next, Err(Fault::CursorExpired), "it may have been stale");
+    }
+    let page = provider.changes(&work(), &Position::Start).await.unwrap();
+    assert!(page.complete && names(&page) == ["/ana/work/a.ics"]);
+    let before = fake.requests().len();
+    let quiet = provider.changes(&work(), &Position::After(cursor(&page))).await.unwrap();
+    assert!(quiet.items.is_empty());
+    assert_eq!(fake.requests().len() - before, 1);
+}
+
+#[tokio::test]
 async fn trouble_is_no_stale_token_and_a_lost_calendar_neither() {
     let expect: [(Answer, Answer, Verdict); 7] = [
         (answer(401, &[], ""), answer(401, &[], ""), |f| matches!(f, Fault::Unauthorized(_))),

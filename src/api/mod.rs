@@ -14,7 +14,8 @@ mod problem;
 mod stream;
 mod work;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,13 +24,14 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, Hea
 use http::{HeaderMap, Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::account::Accounts;
 use crate::calendar::{Author, Calendars};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::id::UserId;
 use crate::identity::{Users, Via, Who};
 use crate::jobs::Queue;
 use crate::subscription::Subscriptions;
@@ -75,6 +77,8 @@ pub struct Api {
     parts: Parts,
     settings: Settings,
     streams: Arc<Semaphore>,
+    /// Those of each person.
+    listeners: Mutex<HashMap<UserId, Arc<Semaphore>>>,
     /// When the server stops, streams end.
     stopping: CancellationToken,
 }
@@ -117,11 +121,13 @@ type Answer = Result<Response<Payload>, Problem>;
 
 /// Streams that are open at once.
 const STREAMS: usize = 256;
+/// And those of one person.
+const STREAMS_OF_ONE: usize = 32;
 
 impl Api {
     /// An API over these parts. `stopping` ends what would go on for ever.
     pub fn new(parts: Parts, settings: Settings, stopping: CancellationToken) -> Self {
-        Self { parts, settings, streams: Arc::new(Semaphore::new(STREAMS)), stopping }
+        Self { parts, settings, streams: Arc::new(Semaphore::new(STREAMS)), listeners: Mutex::default(), stopping }
     }
 
     /// Answers one request.
@@ -195,6 +201,15 @@ impl Api {
             let exposed = HeaderValue::from_static("etag, link, location, x-request-id");
             fields.insert(HeaderName::from_static("access-control-expose-headers"), exposed);
         }
+    }
+
+    /// A place for one more stream: in all, and of this person.
+    fn place(&self, user: &UserId) -> Option<[OwnedSemaphorePermit; 2]> {
+        let own = {
+            let mut all = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(user.clone()).or_insert_with(|| Arc::new(Semaphore::new(STREAMS_OF_ONE))))
+        };
+        Some([own.try_acquire_owned().ok()?, Arc::clone(&self.streams).try_acquire_owned().ok()?])
     }
 
     async fn dispatch(&self, request: &Request<'_>) -> Answer {

@@ -32,12 +32,12 @@ struct Listener {
     changed: Changed,
     told_calendar: String,
     told_status: String,
-    _place: OwnedSemaphorePermit,
+    _place: [OwnedSemaphorePermit; 2],
 }
 
 impl Api {
     pub(super) fn stream(&self, request: &Request<'_>) -> Answer {
-        let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
+        let Some(place) = self.place(&request.who.user) else {
             let words = "Too many pages listen already; please try again.";
             return Err(Problem::later(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(30), words));
         };
@@ -69,6 +69,8 @@ impl Api {
 impl Listener {
     /// What is told next; `None` ends it.
     async fn next(&mut self) -> Option<Bytes> {
+        // Not begun anew when others' calendars change: their work must neither be told nor keep the sign of life back.
+        let mut quiet = self.clock.sleep(QUIET);
         loop {
             if self.stopping.is_cancelled() {
                 return None;
@@ -80,7 +82,7 @@ impl Listener {
             let waited = tokio::select! {
                 () = self.stopping.cancelled() => return None,
                 () = self.changed.wait() => true,
-                () = self.clock.sleep(QUIET) => false,
+                () = &mut quiet => false,
             };
             if !waited {
                 // How the accounts fare is no row of the calendars, so it is looked at now and then.

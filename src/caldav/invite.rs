@@ -84,9 +84,11 @@ impl Service {
         if let (Some(object), false) = (&written.after, same) {
             for address in &invited {
                 if let Some(attendee) = self.resident(address).await?.filter(|attendee| attendee != user) {
-                    self.send(&attendee, &itip::copy_for_attendee(object).map_err(broken)?).await?;
-                    let message = itip::message(object, "REQUEST").map_err(broken)?;
-                    self.calendars.deliver(&attendee, &message).await.map_err(Failure::store)?;
+                    let copy = itip::copy_for_attendee(object).map_err(broken)?;
+                    if self.send(user, &attendee, &copy).await? {
+                        let message = itip::message(object, "REQUEST").map_err(broken)?;
+                        self.calendars.deliver(&attendee, &message).await.map_err(Failure::store)?;
+                    }
                 }
             }
         }
@@ -94,11 +96,11 @@ impl Service {
         for address in known.iter().filter(|address| !invited.contains(address)) {
             if let Some(attendee) = self.resident(address).await?.filter(|attendee| attendee != user) {
                 let off = itip::cancelled(&itip::copy_for_attendee(object).map_err(broken)?).map_err(broken)?;
-                if self.find(&attendee, object.uid()).await?.is_some() {
-                    self.send(&attendee, &off).await?;
+                let is_gone = self.find(&attendee, object.uid()).await?.is_none();
+                if is_gone || self.send(user, &attendee, &off).await? {
+                    let message = itip::message(&off, "CANCEL").map_err(broken)?;
+                    self.calendars.deliver(&attendee, &message).await.map_err(Failure::store)?;
                 }
-                let message = itip::message(&off, "CANCEL").map_err(broken)?;
-                self.calendars.deliver(&attendee, &message).await.map_err(Failure::store)?;
             }
         }
         Ok(())
@@ -118,27 +120,43 @@ impl Service {
         let facts = self.facts(attendee);
         let is_them = |address: &str| facts.is_own_address(address);
         let is_theirs = itip::organizer(&theirs).is_some_and(|address| self.facts(organizer).is_own_address(address));
-        if let (true, Some(changed)) = (is_theirs, itip::with_participation(&theirs, is_them, said).map_err(broken)?) {
+        if !is_theirs {
+            return Ok(());
+        }
+        if let Some(changed) = itip::with_participation(&theirs, is_them, said).map_err(broken)? {
             let conditions = Conditions::unchanged(stored.etag);
             let put = self.calendars.put(&place, changed, &conditions, &delivery(attendee)).await;
             put.map_err(|error| Failure::of_write(error, &place))?;
         }
-        let message = itip::message(object, "REPLY").map_err(broken)?;
+        let answered = itip::with_participation(object, is_them, said).map_err(broken)?;
+        let message = itip::reply(answered.as_ref().unwrap_or(object), is_them).map_err(broken)?;
         self.calendars.deliver(organizer, &message).await.map_err(Failure::store)
     }
 
-    /// Writes an attendee's copy: where the event is, or into the calendar that no provider holds.
-    async fn send(&self, attendee: &UserId, copy: &Object) -> Result<(), Failure> {
-        let place = match self.find(attendee, copy.uid()).await? {
-            Some((_, row)) if held_by_provider(&row) => return Ok(()),
-            Some((place, _)) => place,
-            None => Place {
-                collection: CollectionId::new(attendee, CollectionName::local()),
-                name: name_for(copy.uid()).ok_or(Failure::Busy)?,
-            },
+    /// Writes an attendee's copy: where the event is, or into the calendar that no provider holds. A UID is no secret, so
+    /// only the organizer of what the attendee has there may write over it; says whether it was theirs to tell.
+    async fn send(&self, organizer: &UserId, attendee: &UserId, copy: &Object) -> Result<bool, Failure> {
+        let (place, conditions) = match self.find(attendee, copy.uid()).await? {
+            Some((place, row)) => {
+                let stored = self.calendars.get(&place).await.map_err(Failure::store)?.ok_or(Failure::Busy)?;
+                let there = Object::parse(stored.octets).map_err(|_| Failure::Busy)?;
+                let facts = self.facts(organizer);
+                if itip::organizer(&there).is_none_or(|address| !facts.is_own_address(address)) {
+                    return Ok(false);
+                }
+                if held_by_provider(&row) {
+                    return Ok(true);
+                }
+                (place, Conditions::unchanged(stored.etag))
+            }
+            None => {
+                let name = name_for(copy.uid()).ok_or(Failure::Busy)?;
+                let collection = CollectionId::new(attendee, CollectionName::local());
+                (Place { collection, name }, Conditions::absent())
+            }
         };
-        let put = self.calendars.put(&place, copy.clone(), &Conditions::NONE, &delivery(attendee)).await;
-        put.map(drop).map_err(|error| Failure::of_write(error, &place))
+        let put = self.calendars.put(&place, copy.clone(), &conditions, &delivery(attendee)).await;
+        put.map(|_| true).map_err(|error| Failure::of_write(error, &place))
     }
 
     /// Where a user has an event, in whichever calendar.

@@ -217,7 +217,7 @@ impl Service {
         use sha2::Digest as _;
         let rows = self.calendars.collections(user).await.map_err(Failure::store)?;
         let mut digest = sha2::Sha256::new();
-        for row in rows {
+        for row in rows.into_iter().filter(|row| self.sees(&Path::Calendar(row.id.clone()))) {
             let ctag = self.calendars.ctag(&row.id).await.map_err(Failure::store)?;
             digest.update(format!("{row:?}\n{ctag}\n"));
         }

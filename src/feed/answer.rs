@@ -18,7 +18,7 @@ use super::{FeedFault, Feeds};
 use crate::agenda::{Clockwork, Label, Occurrence, occurrences};
 use crate::dav::Match;
 use crate::ical::{Budget, TimeRange};
-use crate::subscription::{Feed, Kind, Opened};
+use crate::subscription::{Feed, Field, Kind, Opened};
 
 /// How a feed is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,11 +130,15 @@ impl Feeds {
             TimeRange { start: asked.range.start.max(scope.window.start), end: asked.range.end.min(scope.window.end) };
         let (mut found, mut budget) = (Vec::<Occurrence>::new(), Budget::request());
         if range.start < range.end {
-            for (collection, entry, allowed) in self.shown(&scope).await? {
+            for (number, (collection, entry, allowed)) in self.shown(&scope, &range).await?.into_iter().enumerate() {
+                if number % 64 == 0 {
+                    tokio::task::yield_now().await;
+                }
                 let object = self.calendars.object(&collection.id, &entry).await?;
                 let judge = Judge { feed, allowed, own: &scope.own };
                 let Some(object) = judge.fragment(&object).as_ref().and_then(as_object) else { continue };
-                let color = collection.color.clone().filter(|_| feed.rules.kind == Kind::Events);
+                let tells = feed.rules.kind == Kind::Events && feed.rules.fields(allowed).contains(&Field::Categories);
+                let color = collection.color.clone().filter(|_| tells);
                 let label = Label { event: feed.alias(object.uid()), color, ..Label::default() };
                 found.extend(occurrences(&object, &label, &range, &asked.clock, &mut budget)?);
             }

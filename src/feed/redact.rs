@@ -50,14 +50,14 @@ impl Judge<'_> {
     pub(super) fn fragment(&self, object: &Object) -> Option<Fragment> {
         let leading = object.master().or_else(|| object.members().next())?;
         let class = allowed_by_class(leading, self.feed.rules.private);
-        if !leading.is("VEVENT") || !self.wants(leading) || self.is_free(leading, self.allowed.max(class)) {
+        if !leading.is("VEVENT") || !self.wants(leading, leading) || self.is_free(leading, self.allowed.max(class)) {
             return None;
         }
         let zones = zones(object);
         let (mut octets, mut hidden) = (Vec::new(), Vec::new());
         for member in object.members().filter(|member| member.property("RECURRENCE-ID").is_some()) {
             let allowed = self.allowed.max(class).max(allowed_by_class(member, self.feed.rules.private));
-            if self.is_declined(member) || self.is_free(member, allowed) {
+            if !self.wants(member, leading) || self.is_free(member, allowed) {
                 hidden.extend(member.property("RECURRENCE-ID").and_then(|line| DateOrTime::parse(line).ok()));
                 continue;
             }
@@ -71,16 +71,18 @@ impl Judge<'_> {
         (!octets.is_empty()).then_some(Fragment { octets, zones: used })
     }
 
-    /// Whether the feed's filters let an event pass.
-    fn wants(&self, event: &Component) -> bool {
+    /// Whether the feed's filters let an event pass, or one occurrence that differs: what that does not say itself, its
+    /// series says.
+    fn wants(&self, event: &Component, series: &Component) -> bool {
         let rules = &self.feed.rules;
+        let said_by = |name: &str| if event.property(name).is_some() { event } else { series };
         let is_all_day =
             event.property("DTSTART").is_some_and(|line| DateOrTime::parse(line).is_ok_and(|at| at.is_date()));
-        let categories: Vec<String> = event
+        let categories: Vec<String> = said_by("CATEGORIES")
             .all("CATEGORIES")
             .flat_map(|line| line.list().map(|one| crate::ical::unescape_text(one).into_owned()).collect::<Vec<_>>())
             .collect();
-        let title = event.property("SUMMARY").map(Property::text).unwrap_or_default();
+        let title = said_by("SUMMARY").property("SUMMARY").map(Property::text).unwrap_or_default();
         rules.wants_all_day(is_all_day)
             && rules.wants_categories(&categories)
             && rules.wants_title(&title)
@@ -426,6 +428,18 @@ mod tests {
         );
         let text = shown(&series, Rules::default()).await.unwrap();
         assert!(text.contains("EXDATE:20260102T090000Z") && !text.contains("RECURRENCE-ID"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn one_occurrence_that_the_filters_leave_out_is_not_there() {
+        let series = "BEGIN:VEVENT\nUID:u\nDTSTART:20260101T090000Z\nRRULE:FREQ=DAILY\nSUMMARY:Walk\nEND:VEVENT\nBEGIN:VEVENT\n\
+             UID:u\nRECURRENCE-ID:20260102T090000Z\nDTSTART:20260102T100000Z\nSUMMARY:Clinic\nCATEGORIES:private\nEND:VEVENT";
+        let title = Rules { pattern: Some("!clinic".to_owned()), ..Rules::default() };
+        let category = Rules { categories: vec!["!private".to_owned()], ..Rules::default() };
+        for rules in [title, category] {
+            let text = shown(series, rules).await.unwrap();
+            assert!(text.contains("EXDATE:20260102T090000Z") && !text.contains("Clinic"), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -180,7 +180,7 @@ impl Feeds {
         let known: HashMap<EventId, &Piece> =
             before.iter().flat_map(|before| &before.pieces).map(|(event, piece)| (*event, piece)).collect();
         let mut pieces = Vec::new();
-        for (number, (collection, entry, allowed)) in self.shown(scope).await?.into_iter().enumerate() {
+        for (number, (collection, entry, allowed)) in self.shown(scope, &scope.window).await?.into_iter().enumerate() {
             let kept =
                 known.get(&entry.event).filter(|kept| kept.revision == entry.revision && kept.allowed == allowed);
             let piece = if let Some(kept) = kept {
@@ -205,6 +205,7 @@ impl Feeds {
     pub(super) async fn shown<'a>(
         &self,
         scope: &'a Scope,
+        window: &TimeRange,
     ) -> Result<Vec<(&'a Collection, Arc<Entry>, Detail)>, FeedFault> {
         let mut shown: Vec<(&Collection, Arc<Entry>, Detail)> = Vec::new();
         let mut places = HashMap::<EventId, usize>::new();
@@ -214,7 +215,7 @@ impl Feeds {
                 Privacy::Busy => Detail::Busy,
             };
             let view = self.calendars.view(&collection.id).await?;
-            let entries = view.candidates(&scope.window);
+            let entries = view.candidates(window);
             for entry in entries.into_iter().filter(|entry| entry.component == ComponentKind::Event) {
                 // Of several calendars that hold an event, the one that tells least decides.
                 if let Some(there) = places.get(&entry.event).and_then(|at| shown.get_mut(*at)) {
@@ -235,7 +236,7 @@ impl Feeds {
         before: Option<&Rendering>,
     ) -> Result<Rendering, FeedFault> {
         let (mut taken, mut budget) = (Vec::new(), Budget::request());
-        for (collection, entry, allowed) in self.shown(scope).await? {
+        for (collection, entry, allowed) in self.shown(scope, &scope.window).await? {
             if collection.transparent {
                 continue;
             }

@@ -68,6 +68,23 @@ pub fn message(object: &Object, method: &str) -> Result<Object, EditError> {
     without_alarms(Edit::new(object), object).set(&At::Calendar, &Line::new("METHOD").value(method)).finish()
 }
 
+/// What an attendee answers (RFC 5546 3.2.3): which instances, and what they say. All else in their copy is their own: notes,
+/// categories, another title.
+pub fn reply(object: &Object, is_them: impl Fn(&str) -> bool) -> Result<Object, EditError> {
+    let mut edit = Edit::new(object)
+        .set(&At::Calendar, &Line::new("METHOD").value("REPLY"))
+        .remove_where(&At::Calendar, |property| property.name().to_ascii_uppercase().starts_with("X-"));
+    for member in object.members() {
+        let is_said = |property: &Property| {
+            ANSWER.iter().any(|name| property.is(name)) || property.is("ATTENDEE") && is_them(property.value())
+        };
+        for property in member.properties().iter().filter(|property| !is_said(property)) {
+            edit = edit.remove_property(property);
+        }
+    }
+    without_alarms(edit, object).finish()
+}
+
 /// The attendee's own copy. The organizer's alarms are the organizer's.
 pub fn copy_for_attendee(object: &Object) -> Result<Object, EditError> {
     without_alarms(Edit::new(object), object).finish()
@@ -134,6 +151,9 @@ fn without_alarms<'a>(edit: Edit<'a>, object: &'a Object) -> Edit<'a> {
     edit
 }
 
+/// The properties of an answer beside the attendee.
+const ANSWER: [&str; 9] =
+    ["UID", "DTSTAMP", "DTSTART", "DTEND", "DURATION", "DUE", "RECURRENCE-ID", "SEQUENCE", "ORGANIZER"];
 /// Parameters by which attendees and servers answer.
 const SAID: [&str; 4] = ["PARTSTAT", "RSVP", "SCHEDULE-STATUS", "SCHEDULE-FORCE-SEND"];
 

@@ -10,6 +10,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::app_password::{self, AppPasswordId};
+use super::throttle::network;
 use super::user::{Row, USERS, Users};
 use super::{Scope, SessionId};
 use crate::entropy::Entropy;
@@ -70,7 +71,8 @@ pub enum AuthError {
 }
 
 /// The passwords that were verified lately, under a hash whose key lives in this process alone. The hash covers
-/// the stored password's hash and generation, so a changed password is not found.
+/// the stored password's hash and generation, so a changed password is not found, and the address, so that whoever guesses
+/// elsewhere is not told by it.
 pub(super) struct Remembered {
     key: Zeroizing<[u8; 32]>,
     until: Cache<[u8; 32], Duration>,
@@ -85,11 +87,13 @@ impl Remembered {
         Self { key, until: Cache::new(REMEMBERED) }
     }
 
-    fn mark(&self, user: &UserId, row: Option<&Row>, password: &Secret) -> [u8; 32] {
+    fn mark(&self, user: &UserId, row: Option<&Row>, password: &Secret, peer: IpAddr) -> [u8; 32] {
         // HMAC takes keys of any length; this one is never refused.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.key) else { return [0; 32] };
         let (hash, generation) = row.map_or(("", 0), |row| (row.hash.as_str(), row.generation));
-        for part in [user.as_str().as_bytes(), password.expose(), hash.as_bytes(), &generation.to_be_bytes()] {
+        let from = network(peer).to_string();
+        let secret = [user.as_str().as_bytes(), password.expose(), hash.as_bytes()];
+        for part in secret.into_iter().chain([generation.to_be_bytes().as_slice(), from.as_bytes()]) {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
@@ -146,9 +150,11 @@ impl Users {
     ) -> Result<bool, AuthError> {
         let Some(name) = name else {
             self.admit("", peer)?;
-            return self.hasher.verify(password, None).await.map_err(|_| AuthError::Busy);
+            let right = self.hasher.verify(password, None).await.map_err(|_| AuthError::Busy)?;
+            self.admit("", peer)?;
+            return Ok(right);
         };
-        let mark = self.remembered.mark(name, row, password);
+        let mark = self.remembered.mark(name, row, password, peer);
         let now = self.clock.monotonic();
         // The time runs from when it was verified, however often it is used.
         self.remembered.until.remove_if(&mark, |until| *until <= now);
@@ -156,6 +162,8 @@ impl Users {
         self.admit(name.as_str(), peer)?;
         let hash = row.map(|row| row.hash.as_str());
         let right = self.hasher.verify(password, hash).await.map_err(|_| AuthError::Busy)?;
+        // Many guesses at once tell no more than as many one after the other.
+        self.admit(name.as_str(), peer)?;
         if right {
             // It can be refused only when the cache was cleared meanwhile; then the next request verifies again.
             let _refused = place.insert(self.clock.monotonic() + self.config.remember).is_err();
@@ -243,6 +251,31 @@ mod tests {
         let password = secret("first password");
         let elsewhere = bench.users.authenticate("ana", &password, "192.0.2.9".parse().unwrap()).await;
         assert!(elsewhere.is_ok(), "failing under a name locks nobody else out");
+    }
+
+    #[tokio::test]
+    async fn a_remembered_password_tells_nothing_to_who_guesses_elsewhere() {
+        let bench = bench().await;
+        bench.login("ana", "first password").await.unwrap();
+        let stranger: IpAddr = "198.51.100.7".parse().unwrap();
+        for number in 0..5 {
+            let guess = secret(&format!("guess {number}"));
+            assert!(matches!(bench.users.authenticate("ana", &guess, stranger).await, Err(AuthError::Wrong)));
+        }
+        let right = bench.users.authenticate("ana", &secret("first password"), stranger).await;
+        assert!(matches!(right, Err(AuthError::Throttled { .. })), "{right:?}");
+    }
+
+    #[tokio::test]
+    async fn many_guesses_at_once_tell_no_more_than_one_after_the_other() {
+        let bench = bench().await;
+        let guesses = (0..20).map(|number| {
+            let users = &bench.users;
+            async move { users.authenticate("ana", &secret(&format!("guess {number}")), HOME).await }
+        });
+        let told = futures_util::future::join_all(guesses).await;
+        let told = told.iter().filter(|one| matches!(one, Err(AuthError::Wrong))).count();
+        assert!(told <= 5 + Config::default().hashes_at_once, "{told}");
     }
 
     #[tokio::test]

@@ -94,7 +94,7 @@ impl<K: std::hash::Hash + Eq + Clone> Failures<K> {
 }
 
 /// An address as its owner has it: of IPv6 anybody has a /64.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,

@@ -62,8 +62,15 @@ impl Service {
     }
 
     /// Takes what the provider has sent the browser back with.
-    pub async fn callback(&self, service: OAuthService, query: &str, headers: &HeaderMap) -> Response<Bytes> {
-        let account = match self.accounts.finish_sign_in(query, cookie(headers).as_ref()).await {
+    pub async fn callback(
+        &self,
+        service: OAuthService,
+        query: &str,
+        headers: &HeaderMap,
+        present: Option<&UserId>,
+    ) -> Response<Bytes> {
+        let browser = cookie(headers);
+        let account = match self.accounts.finish_sign_in_at(service, query, browser.as_ref(), present).await {
             Ok(account) => account,
             Err(error) => return failed(service, &error),
         };

@@ -188,7 +188,10 @@ impl Router {
             Route::OAuthCallback(service) => {
                 drain(&parts.headers, body, &*self.clock).await;
                 let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
-                Ok(oauth.callback(service, parts.uri.query().unwrap_or_default(), &parts.headers).await.map(whole))
+                let plain_is_fine = self.config.allow_plain_passwords;
+                let present = session(&self.parties.users, &parts.headers, &origin, plain_is_fine).await.ok();
+                let (query, present) = (parts.uri.query().unwrap_or_default(), present.map(|who| who.user));
+                Ok(oauth.callback(service, query, &parts.headers, present.as_ref()).await.map(whole))
             }
             Route::GoogleHook => {
                 drain(&parts.headers, body, &*self.clock).await;
@@ -371,6 +374,12 @@ impl Router {
         B: http_body::Body<Data = Bytes> + Unpin,
     {
         drain(&parts.headers, body, &*self.clock).await;
+        // A page of another site can send the browser here, and its cookie comes along.
+        if !web::is_from_here(&parts.headers) {
+            return Err(
+                caldav::Failure::Forbidden("Another site sent you here; begin on the page of your accounts.").into()
+            );
+        }
         let who = self.signed_in(&origin, parts).await?;
         // A device's password must not bring an account of somebody else's in.
         if matches!(who.via, Via::AppPassword(..)) {

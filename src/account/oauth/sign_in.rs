@@ -156,6 +156,26 @@ impl Accounts {
         connected
     }
 
+    /// The same for an answer that came to the address of `service`, in a browser where `present` is signed in: never an
+    /// account for another person, nor one provider's code at another's address (RFC 9700 4.4, 4.7).
+    pub async fn finish_sign_in_at(
+        &self,
+        service: OAuthService,
+        answer: &str,
+        browser: Option<&Secret>,
+        present: Option<&UserId>,
+    ) -> Result<Account, AccountError> {
+        let id = hash_text(&Answer::read(answer)?.state);
+        let row = SIGN_INS.get(&*self.rows.store, &id).await?.ok_or(SignInError::Unknown)?;
+        if row.service != service {
+            return Err(SignInError::Unknown.into());
+        }
+        if row.browser.is_some() && present.is_some_and(|present| *present != row.user) {
+            return Err(SignInError::OtherBrowser.into());
+        }
+        self.finish_sign_in(answer, browser).await
+    }
+
     /// Waits until a sign-in has ended, however.
     pub async fn await_sign_in(&self, id: &str) -> Result<Account, AccountError> {
         loop {

@@ -107,6 +107,36 @@ async fn calling_off_and_declining_are_told_unless_nobody_shall_know() {
     assert_eq!(inbox(&server, true).await, ["REQUEST", "REQUEST", "REQUEST", "CANCEL"]);
 }
 
+/// A UID is no secret: it must not be a way into what another keeps under it.
+#[tokio::test]
+async fn nobody_writes_over_what_another_has_under_the_same_uid() {
+    let server = Server::start().await;
+    server.add("bob").await;
+    let (own, path) = (format!("{BOBS}own.ics"), format!("{UNIFIED}meet.ics"));
+    server.ask_as_bob("PUT", &own, &[], &event("meet", "20260401T090000Z", "Doctor")).await.is(201);
+    server.ask("PUT", &path, &[], &meeting("NEEDS-ACTION", "Mine")).await.is(201);
+    server.ask("DELETE", &path, &[], "").await.is(204);
+    let got = server.ask_as_bob("GET", &own, &[], "").await.is(200);
+    assert!(got.body.contains("SUMMARY:Doctor") && !got.body.contains("CANCELLED"), "{}", got.body);
+    assert!(inbox(&server, true).await.is_empty());
+}
+
+/// RFC 5546 3.2.3: an answer says what the attendee says, and not what they noted for themselves.
+#[tokio::test]
+async fn an_answer_holds_none_of_the_attendees_notes() {
+    let server = Server::start().await;
+    server.add("bob").await;
+    server.ask("PUT", &format!("{UNIFIED}meet.ics"), &[], &meeting("NEEDS-ACTION", "Plan")).await.is(201);
+    let (theirs, copy) = bobs_copy(&server).await.expect("bob is invited");
+    let answer = copy.body.replace("PARTSTAT=NEEDS-ACTION;RSVP=TRUE", "PARTSTAT=ACCEPTED");
+    let answer = answer.replace("END:VEVENT", "DESCRIPTION:my own note\r\nEND:VEVENT");
+    server.ask_as_bob("PUT", &theirs, &[], &answer).await.is(204);
+    let told =
+        server.ask("PROPFIND", "/dav/calendars/ana/inbox/", &[("depth", "1")], &props(&["C:calendar-data"])).await;
+    assert!(told.body.contains("METHOD:REPLY") && told.body.contains("PARTSTAT=ACCEPTED"), "{}", told.body);
+    assert!(!told.body.contains("my own note"), "{}", told.body);
+}
+
 /// Messages are read and deleted by their owner only; what a provider holds is left to the provider.
 #[tokio::test]
 async fn messages_are_private_and_providers_invite_themselves() {

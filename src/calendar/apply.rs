@@ -11,12 +11,12 @@
 use crate::calendar::conflict::{Conflict, ConflictId, ConflictKind, Decision};
 use crate::calendar::draft::Draft;
 use crate::calendar::history::Before;
-use crate::calendar::intent::{Cause, Pending};
+use crate::calendar::intent::{Cause, Pending, Want};
 use crate::calendar::record::{Author, EtagOctets};
 use crate::calendar::{Calendars, PutError, Refusal};
 use crate::ical::{Object, same_meaning};
 use crate::id::{CollectionName, Etag, EventId, ResourceName, SourceId, UserId};
-use crate::store::Batch;
+use crate::store::{Batch, StoreError};
 
 /// What became of one remote item.
 #[derive(Clone, Debug)]
@@ -191,7 +191,12 @@ impl Calendars {
         }
         let collection = source.collection();
         match to {
-            Before::Absent => draft.leave(event, &collection).await?,
+            Before::Absent => {
+                for origin in self.origins(user, event, source).await? {
+                    draft.join(event, &origin, None).await?;
+                }
+                draft.leave(event, &collection).await?;
+            }
             Before::Revision(revision) => {
                 draft.bring_back(event, revision).await?;
                 let former = draft.load(event).await?.former.iter().find(|member| member.collection == collection);
@@ -200,6 +205,25 @@ impl Calendars {
             }
         }
         draft.commit(also).await
+    }
+
+    /// The collections that an event has left for `source`, and whose own sources have yet to be told so: they hold it
+    /// until it has arrived.
+    pub(crate) async fn origins(
+        &self,
+        user: &UserId,
+        event: EventId,
+        source: &SourceId,
+    ) -> Result<Vec<CollectionName>, StoreError> {
+        let mut origins = Vec::new();
+        for row in self.collection_rows(user).await? {
+            let Some(other) = row.source().filter(|_| !row.closing) else { continue };
+            let intent = self.intent(&other.source, event).await?;
+            if intent.is_some_and(|intent| intent.want == Want::Gone && intent.after.as_ref() == Some(source)) {
+                origins.push(row.id.name.clone());
+            }
+        }
+        Ok(origins)
     }
 }
 

@@ -20,6 +20,12 @@ pub fn lost(ours: &Object, theirs: &Object) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// Whether `held` is `sent` but for what servers add and drop on their own: extensions, and links to other events (Zimbra).
+pub fn is_rewritten(sent: &Object, held: &Object) -> bool {
+    let is_theirs = |name: &String| name.starts_with("X-") || name == "RELATED-TO";
+    lost(sent, held).iter().all(is_theirs) && lost(held, sent).iter().all(is_theirs)
+}
+
 /// A member, by its kind and instance, and what it says: name and canonical form.
 type Said = BTreeMap<(String, Vec<String>), BTreeSet<(String, String)>>;
 

@@ -37,7 +37,7 @@ pub use filter::{
 };
 pub use freebusy::{Busy, BusyKind, busy, merge_busy, vfreebusy};
 pub use instances::{Budget, Instance, Overrun, TimeRange, instances};
-pub use loss::lost;
+pub use loss::{is_rewritten, lost};
 pub use meaning::{meaning, same_meaning};
 pub use merge::{Merged, merge};
 pub use render::{CompSelect, DataRequest, PropSelect, Select, render};

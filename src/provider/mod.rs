@@ -72,6 +72,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Removes the object at `version` if it is still that version. Already gone is success.
     async fn delete(&self, calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault>;
 
+    /// Whether an item may go on under another id that nothing but a listing tells, so that one which is not where it was is
+    /// not gone for that.
+    fn renames(&self) -> bool {
+        false
+    }
+
     /// Whether the account takes a UID only once, whatever the calendar, so that a move has to delete before it creates.
     fn deletes_first(&self) -> bool {
         false

@@ -15,7 +15,7 @@ use crate::calendar::{
     Upsert, Version as Side, Want,
 };
 use crate::ical::{self, Object};
-use crate::id::{EventId, ResourceName, SourceId};
+use crate::id::{EventId, ResourceName, SourceId, UserId};
 use crate::jobs::Priority;
 use crate::provider::{RemoteId, RemoteTag, Version};
 use crate::store::{Batch, StoreError};
@@ -108,6 +108,9 @@ impl Engine {
             return Ok(());
         }
         let since = seen.linked.as_ref().map_or(0, |linked| agreed_revision(&linked.link.base).unwrap_or(0));
+        // What a server adds or drops on its own tells nobody's edit from another's.
+        let before = seen.known.as_ref().and_then(|known| known.base.as_ref());
+        let is_as_before = before.is_some_and(|before| ical::is_rewritten(before, &remote.object));
         let user = &target.source.user;
         let revisions = self.calendars.revisions(user, *event).await?;
         let ours =
@@ -117,17 +120,19 @@ impl Engine {
                 Some(octets) => Object::parse(octets).ok(),
                 None => None,
             };
-            if let Some(object) = object.filter(|object| ical::meaning(object) == remote.meaning) {
-                let link = Link {
-                    event: *event,
-                    tag: seen.version.tag.clone(),
-                    meaning: remote.meaning,
-                    base: BaseContent::Revision(one.revision),
-                    at: self.clock.now(),
-                };
-                seen.known = Some(Known { link, base: Some(object), echo: Some(one.revision) });
-                return Ok(());
-            }
+            let Some(object) = object else { continue };
+            let (base, object) = if ical::meaning(&object) == remote.meaning {
+                (BaseContent::Revision(one.revision), object)
+            } else if !is_as_before && ical::is_rewritten(&object, &remote.object) {
+                let octets = remote.object.octets().clone();
+                (BaseContent::Octets { octets, opposite: Some(one.revision) }, remote.object.clone())
+            } else {
+                continue;
+            };
+            let (tag, at) = (seen.version.tag.clone(), self.clock.now());
+            let link = Link { event: *event, tag, meaning: remote.meaning, base, at };
+            seen.known = Some(Known { link, base: Some(object), echo: Some(one.revision) });
+            return Ok(());
         }
         Ok(())
     }
@@ -332,7 +337,7 @@ impl Engine {
             Applied::Remove(remove) => Some(remove.event.0),
             _ => None,
         });
-        self.bequeath(target, &leaving.collect(), &mut also).await?;
+        self.bequeath((&target.source.user, &target.source.id), &leaving.collect(), &mut also).await?;
         let (applied, rows): (Vec<_>, Vec<_>) = planned.into_iter().map(|p| (p.applied, p.rows)).unzip();
         if applied.is_empty() && also.is_empty() {
             return Ok(());
@@ -348,13 +353,17 @@ impl Engine {
 
     /// Events leave the source whose copy was shown. A twin, which differed when the two met and has been left as it is
     /// since, is what is there now: its source is read again, and its content taken as a change.
-    async fn bequeath(&self, target: &Target, leaving: &HashSet<EventId>, batch: &mut Batch) -> Result<(), StoreError> {
+    pub(super) async fn bequeath(
+        &self,
+        (user, source): (&UserId, &SourceId),
+        leaving: &HashSet<EventId>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         if leaving.is_empty() {
             return Ok(());
         }
-        let user = &target.source.user;
         for (_, met) in self.calendars.conflicts(user).await? {
-            if !leaving.contains(&met.event) || met.kind != ConflictKind::Twin || met.source == target.source.id {
+            if !leaving.contains(&met.event) || met.kind != ConflictKind::Twin || met.source == *source {
                 continue;
             }
             let Some(row) = self.calendars.event(user, met.event).await? else { continue };
@@ -417,7 +426,8 @@ impl Engine {
 
 fn base(how: Agreed, revision: u64, octets: Option<Bytes>) -> BaseContent {
     match (how, octets) {
-        (Agreed::Earlier(number), _) => BaseContent::Revision(number),
+        (Agreed::Rewritten(number), Some(octets)) => BaseContent::Octets { octets, opposite: Some(number) },
+        (Agreed::Earlier(number) | Agreed::Rewritten(number), _) => BaseContent::Revision(number),
         (Agreed::Theirs, Some(octets)) => BaseContent::Octets { octets, opposite: Some(revision) },
         (Agreed::Overruled, Some(octets)) => BaseContent::Octets { octets, opposite: None },
         _ => BaseContent::Revision(revision),

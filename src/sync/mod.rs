@@ -244,10 +244,16 @@ impl Engine {
         self.queue.pause_lane(account.as_str()).await?;
         self.unwatch(account).await?;
         let sources = self.accounts.sources_of(&row).await?;
+        let mut leaving = Vec::with_capacity(sources.len());
+        for source in &sources {
+            let links = record::links(&*self.store, &source.id).await?;
+            leaving.push(links.into_iter().map(|linked| linked.link.event).collect());
+        }
         self.accounts.remove(account).await?;
         self.queue.forget_lane(account.as_str()).await?;
         let mut batch = Batch::new();
-        for source in &sources {
+        for (source, leaving) in sources.iter().zip(&leaving) {
+            self.bequeath((&row.user, &source.id), leaving, &mut batch).await?;
             record::forget_source(&*self.store, &mut batch, &source.id).await?;
         }
         choice::forget(&mut batch, &row.user, account);

@@ -18,7 +18,7 @@ use super::verdict::Verdict;
 use super::{Engine, Target, reconcile};
 use crate::account::Invitations;
 use crate::calendar::{
-    Applied, Before, Clash, ConflictKind, Decision, EventRow, Intent, Mirror, PushJob, PutError, Touch,
+    Applied, Before, Cause, Clash, ConflictKind, Decision, EventRow, Intent, Mirror, PushJob, PutError, Touch,
     Version as Side, Want,
 };
 use crate::ical::{self, Merged, Object};
@@ -32,6 +32,9 @@ const ROUNDS: usize = 4;
 
 /// How long after a wish a comparison may still not have seen what the provider says is in its way.
 const IN_THE_WAY: SignedDuration = SignedDuration::from_mins(10);
+
+/// For so long a refusal does not end the second half of a move.
+const UNDER_WAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What a push has left to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,6 +146,11 @@ impl Engine {
                 }
                 Ok(Done::Waits) => return Ok(true),
                 Ok(Done::Again) => {}
+                Err(PullError::Fault(Fault::Refused(_) | Fault::Forbidden(_)))
+                    if self.is_under_way(target, &outgoing) =>
+                {
+                    return Ok(true);
+                }
                 Err(PullError::Fault(Fault::Refused(why) | Fault::Forbidden(why))) => {
                     if self.refused(target, &outgoing, &why).await? {
                         self.tell(&wishes, &Verdict::Refused(why));
@@ -237,15 +245,7 @@ impl Engine {
                     let why = "another calendar of the account has an event with this UID";
                     return Err(Fault::Refused(why.to_owned()).into());
                 }
-                let source = target.source.id.clone();
-                let job = PullJob {
-                    user: target.source.user.clone(),
-                    account: target.source.account.clone(),
-                    source,
-                    full: true,
-                };
-                let wish = job.wish(self.clock.now(), Priority::High);
-                self.queue.enqueue(wish).await.map_err(|error| PullError::Account(error.to_string()))?;
+                self.compare_now(target).await?;
                 Ok(Done::Waits)
             }
             Err(fault) => Err(fault.into()),
@@ -283,7 +283,7 @@ impl Engine {
             return self.note(target, out, Some(link)).await;
         }
         if self.has_moved_unseen(target, out, linked).await? {
-            return self.look(target, &linked.remote).await;
+            return self.look_elsewhere(target, out, &linked.remote).await;
         }
         let known = self.known(target, linked).await?;
         let outward = outward(target, out, &sent);
@@ -303,19 +303,40 @@ impl Engine {
     async fn look_elsewhere(&self, target: &Target, out: &Outgoing, remote: &RemoteId) -> Result<Done, PullError> {
         let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
         let made = target.provider.made(&target.source.remote, &key, &out.row.uid).await?;
-        let Some(other) = made.filter(|other| other != remote) else { return self.look(target, remote).await };
         match target.provider.fetch(&target.source.remote, std::slice::from_ref(remote)).await {
             Err(Fault::Gone) => {}
             _ => return self.look(target, remote).await,
         }
+        let Some(other) = made.filter(|other| other != remote) else {
+            return self.compare_first(target, out, remote).await;
+        };
         let found = target.provider.fetch(&target.source.remote, std::slice::from_ref(&other)).await;
         match found.map(|items| items.into_iter().find_map(whole)) {
             Ok(Some((version, octets))) => {
                 self.take_in(target, version, octets, &HashSet::from([remote.clone()])).await
             }
-            Ok(None) | Err(Fault::Gone) => self.look(target, remote).await,
+            Ok(None) | Err(Fault::Gone) => self.compare_first(target, out, remote).await,
             Err(fault) => Err(fault.into()),
         }
+    }
+
+    /// An item that is not where it was may only have another name, which a comparison tells. Where one since the wish has
+    /// not, it is gone.
+    async fn compare_first(&self, target: &Target, out: &Outgoing, remote: &RemoteId) -> Result<Done, PullError> {
+        let compared = CURSORS.get(&*self.store, &target.source.id).await?.map(|row| row.compared);
+        if !target.provider.renames() || compared.is_some_and(|at| at > out.intent.since) {
+            return self.look(target, remote).await;
+        }
+        self.compare_now(target).await?;
+        Ok(Done::Waits)
+    }
+
+    async fn compare_now(&self, target: &Target) -> Result<(), PullError> {
+        let source = target.source.id.clone();
+        let job =
+            PullJob { user: target.source.user.clone(), account: target.source.account.clone(), source, full: true };
+        let wish = job.wish(self.clock.now(), Priority::High);
+        self.queue.enqueue(wish).await.map(drop).map_err(|error| PullError::Account(error.to_string()))
     }
 
     async fn delete(&self, target: &Target, out: &Outgoing, linked: &Linked) -> Result<Done, PullError> {
@@ -490,6 +511,15 @@ impl Engine {
         }
     }
 
+    /// Whether it has left another calendar of the account and must not be given up yet: iCloud tells a limit, which passes,
+    /// with a 403 that explains nothing.
+    fn is_under_way(&self, target: &Target, out: &Outgoing) -> bool {
+        out.ours.is_some()
+            && target.provider.deletes_first()
+            && is_half_of_move(target, out)
+            && self.clock.now().duration_since(out.intent.since) < UNDER_WAY
+    }
+
     /// The provider refuses it for good. Somebody who still waits is told, and what was before is again; else a
     /// conflict says so and the version is kept. A deletion that is refused is undone either way. Whether that is done now.
     async fn refused(&self, target: &Target, out: &Outgoing, why: &str) -> Result<bool, PullError> {
@@ -498,16 +528,22 @@ impl Engine {
         let mut also = Batch::new();
         self.calendars.clear_intent_into(&mut also, source, out.event, &out.intent);
         let base = out.linked.as_ref().and_then(|linked| item::agreed_revision(&linked.link.base));
+        // Where it came from still has it, and waits for this source before it lets go.
+        let is_moved = out.linked.is_none()
+            && out.ours.is_some()
+            && !self.calendars.origins(user, out.event, source).await?.is_empty();
         let undo = match (&out.linked, base, &out.ours) {
-            // Half of a move: it is nowhere else any more, and must not go from here too.
-            (None, _, _) if target.provider.deletes_first() && out.row.last_revision > 1 => None,
+            // It was moved here and is nowhere else any more: it must not go from here too.
+            (None, _, _) if !is_moved && is_half_of_move(target, out) => None,
             (None, _, _) => Some(Before::Absent),
+            // It lives elsewhere: what it has become there stays, and it is here beside that.
+            (Some(_), _, None) if out.row.is_alive() => Some(Before::Revision(out.row.revision)),
             (Some(_), Some(revision), _) => Some(Before::Revision(revision)),
             (Some(_), None, None) => Some(Before::Revision(out.row.revision)),
             (Some(_), None, Some(_)) => None,
         };
         let committed = match undo {
-            Some(before) if is_awaited || out.ours.is_none() => {
+            Some(before) if is_awaited || is_moved || out.ours.is_none() => {
                 self.calendars.revert(user, (out.event, out.row.generation), before, source, also).await.map(drop)
             }
             _ => self.record_refusal(target, out, base, why, also).await,
@@ -563,6 +599,12 @@ impl Engine {
 /// Whether a fault concerns the object that was sent and says nothing of the others.
 fn is_about_one(fault: &Fault) -> bool {
     matches!(fault, Fault::Garbled(_) | Fault::Changed | Fault::Exists(_) | Fault::Gone)
+}
+
+/// Whether an event that the source does not hold was somewhere else before, and is no more.
+fn is_half_of_move(target: &Target, out: &Outgoing) -> bool {
+    let was_sent = target.provider.deletes_first() && out.row.last_revision > 1;
+    out.linked.is_none() && out.row.members.len() < 2 && (out.intent.cause == Cause::Move || was_sent)
 }
 
 fn whole(item: Item) -> Option<(Version, Bytes)> {

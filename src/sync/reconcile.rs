@@ -36,6 +36,17 @@ pub(super) struct Known {
     pub(super) echo: Option<u64>,
 }
 
+impl Known {
+    /// What was agreed on, where the history tells it and not the link.
+    fn earlier(&self) -> Option<Agreed> {
+        let number = self.echo?;
+        Some(match self.link.base {
+            BaseContent::Revision(_) => Agreed::Earlier(number),
+            BaseContent::Octets { .. } => Agreed::Rewritten(number),
+        })
+    }
+}
+
 /// How the event stands here, seen from one source.
 #[derive(Clone, Debug)]
 pub(super) enum Here {
@@ -117,6 +128,8 @@ pub(super) enum Agreed {
     Overruled,
     /// It means what this earlier revision of ours means: a push has arrived there whose answer never came here.
     Earlier(u64),
+    /// Their octets, which are what their server has made of this earlier revision of ours.
+    Rewritten(u64),
 }
 
 /// What a record of a conflict is to say.
@@ -145,8 +158,7 @@ pub(super) fn present(known: Option<&Known>, here: &Here, remote: &Remote, favou
     let alike = object.is_some_and(|ours| ical::meaning(&ours.object) == remote.meaning);
     match (decide(base, ours, theirs, alike), object) {
         (Action::Nothing | Action::SendOurs | Action::DeleteTheirs | Action::Forget | Action::DeleteOurs, _) => {
-            let echo = known.and_then(|known| known.echo);
-            Step::Stay { agreed: echo.map_or(Agreed::Unchanged, Agreed::Earlier), settled: false }
+            Step::Stay { agreed: known.and_then(Known::earlier).unwrap_or(Agreed::Unchanged), settled: false }
         }
         (Action::Adopt, _) => Step::Stay { agreed: Agreed::Ours, settled: true },
         // While a person chooses, nothing is mixed.

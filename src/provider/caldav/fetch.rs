@@ -24,10 +24,14 @@ pub(super) struct Got {
 impl CalDav {
     pub(super) async fn fetch_all(&self, calendar: &RemoteId, ids: &[RemoteId]) -> Result<Vec<Item>, Fault> {
         // Asked for one alone, the caller wants to know what became of it.
-        if let [id] = ids {
-            return self.get(id).await.map(|got| vec![got.into()]);
-        }
         let url = self.url(calendar)?;
+        if let [id] = ids {
+            return match self.get(id).await {
+                Ok(got) => Ok(vec![got.into()]),
+                Err(found @ Fault::Forbidden(_)) => Err(self.trouble_of_all(&url).await.unwrap_or(found)),
+                Err(other) => Err(other),
+            };
+        }
         let mut items = Vec::with_capacity(ids.len());
         let mut missing = ids.to_vec();
         for size in BATCHES {
@@ -55,7 +59,12 @@ impl CalDav {
         let reply = self.ask(request::multiget(url, &urls)).await?;
         if reply.status != StatusCode::MULTI_STATUS {
             return match fault(&reply, Aim::Calendar, self.now()) {
-                Fault::Refused(_) | Fault::Forbidden(_) => Ok((Vec::new(), ids)),
+                Fault::Refused(_) => Ok((Vec::new(), ids)),
+                // Of a multiget alone, or of everything: a limit is told like this too.
+                Fault::Forbidden(_) => match self.trouble_of_all(url).await {
+                    None => Ok((Vec::new(), ids)),
+                    Some(fault) => Err(fault),
+                },
                 _ if reply.status == StatusCode::INTERNAL_SERVER_ERROR => Ok((Vec::new(), ids)),
                 other => Err(other),
             };

@@ -219,8 +219,12 @@ impl Provider for CalDav {
         self.update_object(calendar, version, change.object).await
     }
 
-    async fn delete(&self, _calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault> {
-        self.delete_object(version, removal.notify).await
+    async fn delete(&self, calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault> {
+        self.delete_object(calendar, version, removal.notify).await
+    }
+
+    fn renames(&self) -> bool {
+        true
     }
 
     fn deletes_first(&self) -> bool {

@@ -91,7 +91,8 @@ impl CalDav {
             let collection = self.url(calendar)?;
             return Err(self.taken(holder, &collection, object.uid()).await);
         }
-        Err(self.why_not_matched(id, &reply).await)
+        let found = self.why_not_matched(id, &reply).await;
+        Err(self.judged(&self.url(calendar)?, &reply, found).await)
     }
 
     /// The answer to a PUT of `object`, and the octets that were sent with it. A server that refuses an event without an
@@ -120,7 +121,12 @@ impl CalDav {
         Ok((reply, octets))
     }
 
-    pub(super) async fn delete_object(&self, version: &Version, notify: Notify) -> Result<(), Fault> {
+    pub(super) async fn delete_object(
+        &self,
+        calendar: &RemoteId,
+        version: &Version,
+        notify: Notify,
+    ) -> Result<(), Fault> {
         let id = &version.id;
         let mut delete = Ask::new(Method::DELETE, &self.url(id)?);
         if notify == Notify::Nobody {
@@ -137,7 +143,31 @@ impl CalDav {
         }
         match self.why_not_matched(id, &reply).await {
             Fault::Gone => Ok(()),
-            other => Err(other),
+            other => Err(self.judged(&self.url(calendar)?, &reply, other).await),
+        }
+    }
+
+    /// A refusal that names no reason is the object's own only if the server answers about the calendar. A limit that says
+    /// no more than 403 (iCloud), and somebody in between who answers everything alike, have refused no object.
+    async fn judged(&self, calendar: &Url, reply: &Reply, found: Fault) -> Fault {
+        match found {
+            Fault::Refused(_) | Fault::Forbidden(_) if precondition(reply).is_none() => {
+                self.trouble_of_all(calendar).await.unwrap_or(found)
+            }
+            found => found,
+        }
+    }
+
+    /// What keeps the server from answering about the calendar at all, if anything does.
+    pub(super) async fn trouble_of_all(&self, calendar: &Url) -> Option<Fault> {
+        let answer = match self.ask(request::ctag(calendar)).await {
+            Ok(answer) => answer,
+            Err(fault) => return Some(fault),
+        };
+        match Listing::read(&answer, Aim::Calendar, self.now()) {
+            Ok(_) => None,
+            Err(Fault::Refused(why) | Fault::Forbidden(why) | Fault::Garbled(why)) => Some(Fault::Unreachable(why)),
+            Err(fault) => Some(fault),
         }
     }
 
@@ -191,7 +221,7 @@ impl CalDav {
                     Err(other) => other,
                 }
             }
-            other => other,
+            other => self.judged(collection, reply, other).await,
         }
     }
 

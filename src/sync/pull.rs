@@ -15,12 +15,13 @@ use super::attempts::Kind;
 use super::guard::{Brake, Proof, guard};
 use super::item::{self, Planned, Seen};
 use super::job::PullJob;
-use super::reconcile::{self, Remote};
+use super::reconcile::{self, Here, Remote};
 use super::record::{self, CURSORS, CursorRow, HELD, Held, Linked};
+use super::strategy::Favour;
 use super::{Engine, Target};
 use crate::calendar::{Mirror, PutError};
 use crate::ical::Object;
-use crate::provider::{Cursor, Fault, Item, Page, Position, RemoteId, Then, Version};
+use crate::provider::{Cursor, Fault, IdempotencyKey, Item, Page, Position, RemoteId, Then, Version};
 use crate::store::{Batch, StoreError};
 
 /// Why a source could not be read or written.
@@ -531,9 +532,24 @@ impl Engine {
         }
         let remote = Self::unmarked(target, &seen, remote);
         self.recognise(target, &mut seen, &remote).await?;
+        if Self::is_unfinished(target, &seen, &remote) {
+            seen.favour = Favour::Ours;
+        }
         let step = reconcile::present(seen.known.as_ref(), &seen.here, &remote, seen.favour);
         let fresh = self.calendars.conflict_id();
         Ok(item::plan(seen, &remote, step, fresh).map_or(Plan::Nothing, |planned| Plan::Do(Box::new(planned))))
+    }
+
+    /// Whether the item is a create of ours that came to no end: the series stands and its changed instances were still to
+    /// be written. It is younger than the edit and no edit of anybody's.
+    fn is_unfinished(target: &Target, seen: &Seen, remote: &Remote) -> bool {
+        let (None, Here::Member { ours, dirty: true, .. }, Some((event, _))) = (&seen.linked, &seen.here, &seen.event)
+        else {
+            return false;
+        };
+        let key = IdempotencyKey::new(&format!("lineartime-{event}"));
+        remote.object.members().count() < ours.object.members().count()
+            && target.provider.identity(&target.source.remote, &key).as_ref() == Some(&seen.version.id)
     }
 
     /// Which of the items that are gone really leave: the brake judges those that would delete something here.

@@ -86,6 +86,11 @@ impl Engine {
                     trouble = Some(fault);
                     false
                 }
+                // The object alone, if the server still answers.
+                Err(PullError::Fault(fault @ Fault::Unreachable(_))) if target.provider.calendars().await.is_ok() => {
+                    trouble = Some(fault);
+                    false
+                }
                 Err(error) => return Err(error),
             };
             if waits {

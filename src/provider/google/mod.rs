@@ -112,6 +112,10 @@ impl Provider for Google {
         Some(RemoteId::new(write::event_id(key)))
     }
 
+    async fn made(&self, calendar: &RemoteId, key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {
+        self.made_event(calendar, key, uid).await
+    }
+
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {
         let _one = self.writing.lock().await;
         self.create_event(calendar, key, change).await

@@ -162,6 +162,8 @@ pub(super) fn fault(status: StatusCode, body: Option<&Value>, aim: Aim, pause: O
         (401, _) => Fault::Unauthorized("Google refuses the sign-in: connect the account again".to_owned()),
         (403, "userRateLimitExceeded" | "rateLimitExceeded" | "quotaExceeded") | (429, _) => Fault::Throttled(pause),
         (403, "calendarUsageLimitsExceeded" | "dailyLimitExceeded") => Fault::Throttled(pause.or(Some(LONG))),
+        // Whatever has run out, it says nothing of what was sent.
+        (403, limit) if limit == "RATE_LIMIT_EXCEEDED" || limit.ends_with("LimitExceeded") => Fault::Throttled(pause),
         (403, "forbiddenForNonOrganizer") => {
             Fault::Refused("only the organizer can change this, Google says".to_owned())
         }
@@ -172,6 +174,11 @@ pub(super) fn fault(status: StatusCode, body: Option<&Value>, aim: Aim, pause: O
         (403, "accessNotConfigured" | "SERVICE_DISABLED") => Fault::Unauthorized(
             "the administrator must enable the Google Calendar API in the project of providers.google.client_id".to_owned(),
         ),
+        (403, "domainPolicy" | "accountDisabled" | "accountDeleted" | "CONSUMER_SUSPENDED" | "CONSUMER_INVALID") => {
+            Fault::Unauthorized(format!("Google does not let this account be used by programs ({})", word(reason)))
+        }
+        // A page of somebody in between, or one that takes us for a robot: no word on what was sent.
+        (403 | 400, "") if body.is_none() && aim != Aim::Round => Fault::Unreachable(format!("Google answers {status} without a reason")),
         (403, _) => Fault::Forbidden("Google does not allow this".to_owned()),
         (404, _) if aim == Aim::Event => Fault::Gone,
         (404, _) => Fault::CalendarGone,

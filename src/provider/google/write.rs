@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::group::{Group, is_cancelled, text};
 use super::request::{Aim, Ask};
 use super::{Google, map};
-use crate::ical::{Component, DateOrTime, Object, same_meaning};
+use crate::ical::{Budget, Component, DateOrTime, Object, TimeRange, Zone, instances, same_meaning};
 use crate::provider::{Change, Fault, IdempotencyKey, Notify, RemoteId, Removal, Stored, Version, Written};
 
 /// With this the ids begin that this program makes.
@@ -79,11 +79,11 @@ impl Google {
             let kept = map::stash_members(master, &id, Some(change.object.uid()));
             stash_into(&mut body, kept);
             body.insert("id".to_owned(), json!(id));
-            self.insert(calendar, &id, body, change.notify).await?
+            self.insert(calendar, &id, (body, master), change.notify).await?
         };
         if !wanted.overrides.is_empty() {
             let group = self.group(calendar, &id).await?;
-            self.write_overrides(calendar, (&id, &group), (&wanted, None), change.notify).await?;
+            self.write_overrides(calendar, (&id, &group), (&wanted, None), change).await?;
         }
         self.read_back(calendar, &id, change.object).await
     }
@@ -93,7 +93,7 @@ impl Google {
         &self,
         calendar: &RemoteId,
         id: &str,
-        body: Map<String, Value>,
+        (body, master): (Map<String, Value>, &map::Mapped),
         notify: Notify,
     ) -> Result<String, Fault> {
         let ask = Ask::post(&["calendars", calendar.as_str(), "events"], Value::Object(body.clone()));
@@ -110,11 +110,32 @@ impl Google {
             let same = body.iter().all(|(name, value)| name == "id" || covers(there.get(name), value));
             return if same { Ok(id.to_owned()) } else { Err(Fault::Exists(Some(version))) };
         }
-        let mut body = body;
-        body.remove("id");
-        let ask = Ask::patch(&at, Value::Object(body)).if_match(text(&there, "etag"));
+        let ask = Ask::patch(&at, Value::Object(instead(&there, body, master))).if_match(text(&there, "etag"));
         self.ask(told(ask, notify), Aim::Event).await?;
         Ok(id.to_owned())
+    }
+
+    /// What a create has left: under our id, or, where it was brought in as a copy, under its own UID.
+    pub(super) async fn made_event(
+        &self,
+        calendar: &RemoteId,
+        key: &IdempotencyKey,
+        uid: &str,
+    ) -> Result<Option<RemoteId>, Fault> {
+        let id = event_id(key);
+        match self.ask(Ask::get(&["calendars", calendar.as_str(), "events", &id]), Aim::Event).await {
+            Ok(event) if !is_cancelled(&event) => return Ok(Some(RemoteId::new(id))),
+            Ok(_) | Err(Fault::Gone) => {}
+            Err(fault) => return Err(fault),
+        }
+        let ask = Ask::get(&["calendars", calendar.as_str(), "events"]).query("iCalUID", uid);
+        let found = self.ask(ask, Aim::Calendar).await?;
+        let events = found.get("items").and_then(Value::as_array);
+        let there = events.and_then(|all| all.iter().find(|one| !is_cancelled(one)));
+        if let Some(event) = there {
+            self.remember(event);
+        }
+        Ok(there.and_then(super::group::id_of).map(RemoteId::new))
     }
 
     /// Adds a copy under its own UID. Again is the same copy.
@@ -156,8 +177,7 @@ impl Google {
         match (&version.tag, &wanted.master) {
             (Some(tag), Some(master)) if is_single && !tag.as_str().contains('+') => {
                 let before = base.as_ref().and_then(|base| base.master.as_ref());
-                let is_guest = self.is_guest(change);
-                let body = self.body(calendar, id, (master, before), is_guest).await?;
+                let body = self.body(calendar, id, (master, before)).await?;
                 self.patch(calendar, id, body, (Some(tag.as_str()), change.notify)).await?;
             }
             _ => {
@@ -180,7 +200,7 @@ impl Google {
     ) -> Result<(), Fault> {
         if let (Some(master), Some(there)) = (&wanted.master, &group.master) {
             let before = base.and_then(|base| base.master.as_ref());
-            let mut body = self.body(calendar, id, (master, before), self.is_guest(change)).await?;
+            let mut body = self.body(calendar, id, (master, before)).await?;
             // A rule that is written takes its left-out dates along; those deleted one by one stay deleted.
             let lines = there.get("recurrence").and_then(Value::as_array).cloned().unwrap_or_default();
             let old: Vec<&str> =
@@ -192,9 +212,9 @@ impl Google {
                 body.insert("recurrence".to_owned(), Value::Array(all.collect()));
             }
             self.patch(calendar, id, body, (text(there, "etag"), change.notify)).await?;
-            self.write_left_out(calendar, (id, group), (master, before), change.notify).await?;
+            self.write_left_out(calendar, (id, group), (master, before), change).await?;
         }
-        self.write_overrides(calendar, (id, group), (wanted, base), change.notify).await
+        self.write_overrides(calendar, (id, group), (wanted, base), change).await
     }
 
     /// Instances that are to be left out are deleted, and those that are back are put back.
@@ -203,19 +223,20 @@ impl Google {
         calendar: &RemoteId,
         (id, group): (&str, &Group),
         (master, before): (&map::Mapped, Option<&map::Mapped>),
-        notify: Notify,
+        change: &Change<'_>,
     ) -> Result<(), Fault> {
+        let notify = change.notify;
         let known: &[String] = before.map_or(&[], |before| &before.exdates);
         for key in master.exdates.iter().filter(|key| !known.contains(key)) {
             let instance = self.instance(calendar, (id, group), key).await?;
-            let Some(instance) = instance else { continue };
-            let ask = Ask::delete(&["calendars", calendar.as_str(), "events", &instance]);
-            match self.ask(told(ask, notify), Aim::Event).await {
-                Ok(_) | Err(Fault::Gone) => {}
-                Err(fault) => return Err(fault),
+            if let Some(instance) = instance.as_ref().and_then(|one| text(one, "id")) {
+                self.leave_out(calendar, instance, notify).await?;
             }
         }
-        for key in known.iter().filter(|key| !master.exdates.contains(key)) {
+        // What the rule no longer gives (the series has moved, or ends earlier) is not put back: it would be one too many.
+        let context = self.context(calendar);
+        let is_back = |key: &&String| !master.exdates.contains(key) && gives(change.object, key, &context);
+        for key in known.iter().filter(is_back) {
             if let Some(one) = group.exception(key).filter(|one| is_cancelled(one))
                 && let Some(instance) = text(one, "id")
             {
@@ -226,30 +247,50 @@ impl Google {
         Ok(())
     }
 
+    async fn leave_out(&self, calendar: &RemoteId, instance: &str, notify: Notify) -> Result<(), Fault> {
+        let ask = Ask::delete(&["calendars", calendar.as_str(), "events", instance]);
+        match self.ask(told(ask, notify), Aim::Event).await {
+            Ok(_) | Err(Fault::Gone) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
     async fn write_overrides(
         &self,
         calendar: &RemoteId,
         (id, group): (&str, &Group),
         (wanted, base): (&Wanted, Option<&Wanted>),
-        notify: Notify,
+        change: &Change<'_>,
     ) -> Result<(), Fault> {
+        let notify = change.notify;
         let before = |key: &str| base.and_then(|base| base.overrides.iter().find(|(known, _)| known == key));
         for (key, one) in &wanted.overrides {
             let known = before(key).map(|(_, before)| before);
             // What an exception does not say otherwise it has from its master.
             let inherited = known.or(wanted.master.as_ref());
             let there = group.exception(key);
-            let Some(instance) = self.instance(calendar, (id, group), key).await? else {
+            // One that was called off is a deleted one there, and stays it.
+            let is_off = one.members.get("status") == Some(&json!("cancelled"));
+            if is_off && there.is_some_and(is_cancelled) {
+                continue;
+            }
+            let now = self.instance(calendar, (id, group), key).await?;
+            let Some((now, instance)) = now.as_ref().and_then(|now| Some((now, text(now, "id")?))) else {
                 return Err(Fault::Refused("Google knows no such instance of the series".to_owned()));
             };
-            let is_guest = inherited.is_some()
-                && there.and_then(|one| one.pointer("/organizer/self")).is_none()
-                && there.is_some();
-            let mut body = self.body(calendar, &instance, (one, inherited), is_guest).await?;
+            if is_off {
+                self.leave_out(calendar, instance, notify).await?;
+                continue;
+            }
+            let mut body = self.body(calendar, instance, (one, inherited)).await?;
+            // The master's times are none of the instance's: what it has already is no change, and a guest may not name it.
+            if known.is_none() {
+                body.retain(|name, value| !matches!(name.as_str(), "start" | "end") || !covers(now.get(name), value));
+            }
             if there.is_some_and(is_cancelled) {
                 body.insert("status".to_owned(), json!("confirmed"));
             }
-            self.patch(calendar, &instance, body, (there.and_then(|one| text(one, "etag")), notify)).await?;
+            self.patch(calendar, instance, body, (there.and_then(|one| text(one, "etag")), notify)).await?;
         }
         let Some(master) = &wanted.master else { return Ok(()) };
         for (key, old) in base.into_iter().flat_map(|base| &base.overrides) {
@@ -257,6 +298,10 @@ impl Google {
             if let Some(one) = group.exception(key).filter(|one| !is_kept && !is_cancelled(one))
                 && let Some(instance) = text(one, "id")
             {
+                if !gives(change.object, key, &self.context(calendar)) {
+                    self.leave_out(calendar, instance, notify).await?;
+                    continue;
+                }
                 // Back to what the series says, but for the times, which are its own.
                 let mut body = differing(master, Some(old));
                 body.retain(|name, _| !matches!(name.as_str(), "start" | "end" | "recurrence"));
@@ -269,27 +314,27 @@ impl Google {
         Ok(())
     }
 
-    /// The id of an instance. Worked out, and asked for where that is no instance.
+    /// An instance as it is there. Its id is worked out, and asked for where that is no instance.
     async fn instance(
         &self,
         calendar: &RemoteId,
         (id, group): (&str, &Group),
         key: &str,
-    ) -> Result<Option<String>, Fault> {
-        if let Some(one) = group.exception(key).and_then(|one| text(one, "id")) {
-            return Ok(Some(one.to_owned()));
+    ) -> Result<Option<Value>, Fault> {
+        if let Some(one) = group.exception(key) {
+            return Ok(Some(one.clone()));
         }
         let guess = map::instance_id(id, key);
         let at = ["calendars", calendar.as_str(), "events", &guess];
         match self.ask(Ask::get(&at), Aim::Event).await {
-            Ok(found) if text(&found, "recurringEventId") == Some(id) => return Ok(Some(guess)),
+            Ok(found) if text(&found, "recurringEventId") == Some(id) => return Ok(Some(found)),
             Ok(_) | Err(Fault::Gone) => {}
             Err(fault) => return Err(fault),
         }
         let ask = Ask::get(&["calendars", calendar.as_str(), "events", id, "instances"])
             .query("originalStart", original(key));
         let found = self.ask(ask, Aim::Event).await?;
-        Ok(found.pointer("/items/0/id").and_then(Value::as_str).map(str::to_owned))
+        Ok(found.pointer("/items/0").cloned())
     }
 
     /// What is to be sent of an event: the members that differ.
@@ -298,7 +343,6 @@ impl Google {
         calendar: &RemoteId,
         id: &str,
         (wanted, before): (&map::Mapped, Option<&map::Mapped>),
-        is_guest: bool,
     ) -> Result<Map<String, Value>, Fault> {
         let mut body = differing(wanted, before);
         if before.is_none_or(|before| before.stash != wanted.stash) {
@@ -306,14 +350,15 @@ impl Google {
         }
         let Some(attendees) = body.remove("attendees") else { return Ok(body) };
         let ours = attendees.as_array().cloned().unwrap_or_default();
-        let theirs = before.and_then(|before| before.members.get("attendees")).and_then(Value::as_array).cloned();
-        if let Some(answer) = theirs.filter(|_| is_guest).and_then(|theirs| answer(&ours, &theirs)) {
+        let there = self.ask(Ask::get(&["calendars", calendar.as_str(), "events", id]), Aim::Event).await?;
+        // The organizer of a meeting in another calendar is that calendar, and it is ours all the same.
+        let is_guest = there.get("organizer").is_some_and(|who| who.get("self") != Some(&json!(true)));
+        if let Some(answer) = Some(&there).filter(|_| is_guest).and_then(|there| answer(&ours, there, &self.email())) {
             // A guest answers for themselves alone; the list stays as it is.
             body.insert("attendeesOmitted".to_owned(), json!(true));
             body.insert("attendees".to_owned(), json!([answer]));
             return Ok(body);
         }
-        let there = self.ask(Ask::get(&["calendars", calendar.as_str(), "events", id]), Aim::Event).await?;
         if there.get("attendeesOmitted") != Some(&json!(true)) {
             body.insert("attendees".to_owned(), json!(with_what_is_there(ours, &there)));
         }
@@ -350,13 +395,6 @@ impl Google {
         }
     }
 
-    /// Whether the event is somebody else's meeting.
-    fn is_guest(&self, change: &Change<'_>) -> bool {
-        let of = change.base.unwrap_or(change.object);
-        let organizer = of.members().find_map(|one| one.property("ORGANIZER"));
-        organizer.is_some_and(|who| !who.value().trim().eq_ignore_ascii_case(&format!("mailto:{}", self.email())))
-    }
-
     async fn read_back(&self, calendar: &RemoteId, id: &str, sent: &Object) -> Result<Written, Fault> {
         let group = match self.group(calendar, id).await {
             Ok(group) => group,
@@ -376,7 +414,10 @@ impl Google {
         removal: &Removal<'_>,
     ) -> Result<(), Fault> {
         let id = version.id.as_str();
-        let is_plain = version.tag.as_ref().is_some_and(|tag| !tag.as_str().contains('+'));
+        // The tag of a series says nothing of an exception that it has had since.
+        let recurs = |master: &Component| ["RRULE", "RDATE"].iter().any(|name| master.property(name).is_some());
+        let is_single = !removal.base.and_then(Object::master).is_some_and(recurs);
+        let is_plain = is_single && version.tag.as_ref().is_some_and(|tag| !tag.as_str().contains('+'));
         let mut targets = vec![(id.to_owned(), version.tag.as_ref().map(|tag| tag.as_str().to_owned()))];
         if !is_plain {
             let group = match self.group(calendar, id).await {
@@ -462,21 +503,50 @@ pub(super) fn stash_into(body: &mut Map<String, Value>, kept: Map<String, Value>
     }
 }
 
-/// The one entry whose answer differs, if that is all that differs.
-fn answer(ours: &[Value], theirs: &[Value]) -> Option<Value> {
-    let same = |a: &Value, b: &Value| text(a, "email") == text(b, "email");
-    let mut changed = ours.iter().filter(|one| !theirs.contains(one));
-    let (first, more) = (changed.next()?, changed.next());
-    let is_all =
-        more.is_none() && ours.len() == theirs.len() && theirs.iter().all(|one| ours.iter().any(|a| same(a, one)));
-    is_all.then(|| {
-        let mut entry = first.clone();
-        if let Some(members) = entry.as_object_mut() {
-            members
-                .retain(|name, _| ["email", "responseStatus", "comment", "additionalGuests"].contains(&name.as_str()));
+/// What a guest says for themselves, if that is not what is there. Google marks whose calendar it is.
+fn answer(ours: &[Value], there: &Value, email: &str) -> Option<Value> {
+    let theirs = there.get("attendees")?.as_array()?;
+    let is = |one: &Value, email: &str| text(one, "email").is_some_and(|own| own.eq_ignore_ascii_case(email));
+    let marked = theirs.iter().find(|one| one.get("self") == Some(&json!(true)));
+    let before = marked.or_else(|| theirs.iter().find(|one| is(one, email)))?;
+    let mut entry = ours.iter().find(|one| is(one, text(before, "email").unwrap_or_default()))?.clone();
+    if let Some(members) = entry.as_object_mut() {
+        members.retain(|name, _| ["email", "responseStatus", "comment", "additionalGuests"].contains(&name.as_str()));
+    }
+    let says = |name: &str| before.get(name) != entry.get(name);
+    ["responseStatus", "comment", "additionalGuests"].into_iter().any(says).then_some(entry)
+}
+
+/// The whole of an event in place of one that was deleted, which keeps all that a PATCH does not name.
+fn instead(there: &Value, full: Map<String, Value>, master: &map::Mapped) -> Map<String, Value> {
+    let mut body = master.members.clone();
+    body.extend(full.into_iter().filter(|(name, _)| !matches!(name.as_str(), "id" | "start" | "end")));
+    let old = there.pointer("/extendedProperties/private").and_then(Value::as_object);
+    let kept = body.get_mut("extendedProperties").and_then(|all| all.get_mut("private")).and_then(Value::as_object_mut);
+    if let Some(kept) = kept {
+        for name in old.into_iter().flat_map(Map::keys).filter(|name| name.starts_with("gwIcal")) {
+            kept.entry(name.clone()).or_insert(Value::Null);
         }
-        entry
-    })
+    }
+    body
+}
+
+/// Whether the object's rule gives an instance that begins at `key`.
+fn gives(object: &Object, key: &str, context: &map::Context) -> bool {
+    let zone = context.calendar.zone.as_deref().and_then(Zone::iana).unwrap_or(Zone::UTC);
+    let start = match DateOrTime::parse_value(key, None) {
+        Ok(DateOrTime::Utc(at)) => at,
+        Ok(DateOrTime::Date(date)) => zone.to_instant(date.at(0, 0, 0, 0)),
+        _ => return true,
+    };
+    let end = start.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(start);
+    match instances(object, &TimeRange { start, end }, &zone, &mut Budget::request()) {
+        Ok(found) => found
+            .iter()
+            .any(|one| one.recurrence_id.as_ref().is_some_and(|id| map::moment_key(id, object, context) == key)),
+        // Not known: as if it were.
+        Err(_) => true,
+    }
 }
 
 /// Our attendees over what Google knows of them: members that iCalendar has no word for stay.
@@ -502,7 +572,7 @@ fn with_what_is_there(ours: Vec<Value>, there: &Value) -> Vec<Value> {
 fn covers(there: Option<&Value>, sent: &Value) -> bool {
     match (there, sent) {
         (None, sent) => sent.is_null() || ["confirmed", "opaque", "default", ""].iter().any(|usual| sent == usual),
-        (Some(Value::Object(there)), Value::Object(sent)) if sent.contains_key("dateTime") => {
+        (Some(Value::Object(there)), Value::Object(sent)) if sent.get("dateTime").is_some_and(Value::is_string) => {
             let at = |value: Option<&Value>| value.and_then(Value::as_str)?.parse::<jiff::Timestamp>().ok();
             at(there.get("dateTime")) == at(sent.get("dateTime"))
         }

@@ -118,8 +118,10 @@ fn simple(mut draft: Draft, event: &Value, kept: &stash::Kept) -> Draft {
             draft = draft.line(Line::new(name).value(value));
         }
     }
-    if kept.has_flag("confirmed") && string(event, "status") == Some("confirmed") {
-        draft = draft.line(Line::new("STATUS").value("CONFIRMED"));
+    for (flag, value) in [("confirmed", "CONFIRMED"), (CALLED_OFF, "CANCELLED")] {
+        if kept.has_flag(flag) && string(event, "status") == Some("confirmed") {
+            draft = draft.line(Line::new("STATUS").value(value));
+        }
     }
     if let Some((_, color)) = string(event, "colorId").and_then(|id| COLORS.iter().find(|(known, _)| *known == id)) {
         draft = draft.line(Line::new("COLOR").value(color));
@@ -173,6 +175,11 @@ pub fn from_ical(component: &Component, object: &Object, context: &Context) -> R
     }
     if component.property("STATUS").is_some_and(|status| status.value().trim().eq_ignore_ascii_case("CONFIRMED")) {
         mapped.stash.push("!confirmed".to_owned());
+    }
+    // A cancelled event is a deleted one there. That it was called off is kept beside it; a single instance may be deleted.
+    if component.property("RECURRENCE-ID").is_none() && mapped.members.get("status") == Some(&json!("cancelled")) {
+        mapped.members.insert("status".to_owned(), json!("confirmed"));
+        mapped.stash.push(format!("!{CALLED_OFF}"));
     }
     let color = component.property("COLOR").map(|color| color.value().trim().to_ascii_lowercase());
     let color_id = color.as_ref().and_then(|color| COLORS.iter().find(|(_, name)| name == color)).map(|(id, _)| *id);
@@ -248,6 +255,8 @@ pub fn special_type(component: &Component) -> Option<String> {
 /// Marks what is shown of Google's own and not written back.
 const OWN: &str = "X-GOOGLE-OWN";
 const EVENT_TYPE: &str = "X-GOOGLE-EVENT-TYPE";
+/// The flag of an event that was called off.
+const CALLED_OFF: &str = "cancelled";
 /// A line that is longer stays in the gateway's own copy.
 const LONGEST_LINE: usize = 8 << 10;
 

@@ -438,10 +438,10 @@ def test_fault_85_a_clock_that_is_wrong_by_hours_causes_no_storm(started, tmp_pa
     clock.set("-9h")
     google.refreshed = 0
     gateway.start()
-    # Wrong from the start, then set by some hours and back while it runs.
-    for offset in ("-9h", "+9h", "-30h", "+0h"):
+    # Wrong from the start, then set by more than is right while it runs.
+    for offset in ("-9h", "+9h"):
         clock.set(offset)
-        for _ in range(5):
+        for _ in range(3):
             gateway.sync()
         assert google.refreshed == 1, "one token serves for its hour, whatever the clock on the wall says"
         assert {one["state"] for one in gateway.json("status", "ana")["accounts"]} == {"healthy"}

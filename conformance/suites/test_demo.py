@@ -27,7 +27,8 @@ class Demo(Program):
         def told():
             assert self.running(), f"the demo ended:\n{self.output()}"
             return "Ctrl-C ends all of it" in self.output()
-        wait_until(told, seconds=60, what="the demo")
+        # Radicale syncs each of its files; on a busy disk that takes long.
+        wait_until(told, seconds=240, what="the demo")
         return self
 
     def said(self, what):

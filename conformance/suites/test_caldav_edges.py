@@ -141,6 +141,17 @@ def test_a_move_whose_deletion_is_refused_keeps_what_was_edited_since(started, t
     assert "SUMMARY:Edited after the move" in xandikos.dav().by_uid(xandikos.calendar)["u0"][0]
 
 
+def test_a_deletion_here_of_what_was_renamed_there(started, tmp_path, radicale):
+    gateway = connected(started, tmp_path, radicale, {"0": event("u0", "Before"), "1": event("u1", "Other")})
+    dav, theirs = gateway.dav(), radicale.dav()
+    moved = theirs.request("MOVE", radicale.calendar + "0.ics", headers={"Destination": f"{radicale.url}{radicale.calendar}elsewhere.ics"})
+    assert moved.status in (201, 204)
+    assert dav.delete(dav.href_of(gateway.unified(), "u0")).status == 204
+    sync_to_rest(gateway)
+    assert "u0" not in dav.by_uid(gateway.unified())
+    assert "u0" not in theirs.by_uid(radicale.calendar)
+
+
 class Limited(Disguise):
     """Has had enough after a listing, and says so with a 403 that explains nothing."""
 

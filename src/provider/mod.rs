@@ -69,7 +69,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Makes the object at `version` what `change` says, if it is still that version.
     async fn update(&self, calendar: &RemoteId, version: &Version, change: &Change<'_>) -> Result<Written, Fault>;
 
-    /// Removes the object at `version` if it is still that version. Already gone is success.
+    /// Removes the object at `version` if it is still that version. Already gone is success, or `Fault::Gone` where it may
+    /// have another id now ([`Provider::renames`]).
     async fn delete(&self, calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault>;
 
     /// Whether an item may go on under another id that nothing but a listing tells, so that one which is not where it was is

@@ -352,6 +352,7 @@ impl Engine {
         let base = known.base.as_ref();
         let removal = Removal { base, notify: self.notify(target, out, (base, None)).await? };
         match target.provider.delete(&target.source.remote, &linked.version(), &removal).await {
+            Err(Fault::Gone) if target.provider.renames() => self.compare_first(target, out, &linked.remote).await,
             Ok(()) | Err(Fault::Gone) => self.note(target, out, None).await,
             Err(Fault::Changed) => self.look(target, &linked.remote).await,
             Err(fault) => Err(fault.into()),

@@ -482,14 +482,17 @@ async fn without_a_known_tag_the_server_is_asked_first() {
 }
 
 #[tokio::test]
-async fn a_delete_of_what_is_gone_is_done() {
+async fn a_delete_of_what_is_gone_says_so() {
     for answers in [
         vec![("DELETE", answer(404, &[], ""))],
         vec![("DELETE", answer(410, &[], ""))],
         vec![("DELETE", answer(412, &[], "")), ("GET", answer(404, &[], ""))],
     ] {
         let fake = script(answers);
-        assert_eq!(account(&fake).delete(&work(), &version("u.ics", Some("\"0\"")), &Removal::default()).await, Ok(()));
+        assert_eq!(
+            account(&fake).delete(&work(), &version("u.ics", Some("\"0\"")), &Removal::default()).await,
+            Err(Fault::Gone)
+        );
     }
     let fake = script(vec![("DELETE", answer(412, &[], "")), ("GET", answer(200, &[], &octets("u")))]);
     assert_eq!(
@@ -497,7 +500,7 @@ async fn a_delete_of_what_is_gone_is_done() {
         Err(Fault::Changed)
     );
     let fake = script(vec![("GET", answer(404, &[], ""))]);
-    assert_eq!(account(&fake).delete(&work(), &version("u.ics", None), &Removal::default()).await, Ok(()));
+    assert_eq!(account(&fake).delete(&work(), &version("u.ics", None), &Removal::default()).await, Err(Fault::Gone));
 }
 
 #[tokio::test]

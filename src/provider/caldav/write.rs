@@ -133,16 +133,13 @@ impl CalDav {
             // RFC 6638 8.1: a server that schedules would answer the organizer in the person's name.
             delete = delete.header(HeaderName::from_static("schedule-reply"), "F");
         }
-        let delete = match self.conditional(delete, version).await {
-            Err(Fault::Gone) => return Ok(()),
-            other => other?,
-        };
+        let delete = self.conditional(delete, version).await?;
         let reply = answered(self.ask_about(id, delete).await?)?;
         if reply.status.is_success() {
             return Ok(());
         }
         match self.why_not_matched(id, &reply).await {
-            Fault::Gone => Ok(()),
+            Fault::Gone => Err(Fault::Gone),
             other => Err(self.judged(&self.url(calendar)?, &reply, other).await),
         }
     }

@@ -51,10 +51,12 @@ impl CalDav {
         let url = member_url(&collection, key)?;
         let id = self.learn(&url)?;
         let protects = self.abilities().protects_existing;
-        if protects != Some(true)
-            && let Some(there) = self.version_if_there(&id).await?
-        {
-            return Err(Fault::Exists(Some(there)));
+        if protects != Some(true) {
+            match self.version_if_there(&id).await {
+                Ok(Some(there)) => return Err(Fault::Exists(Some(there))),
+                Ok(None) => {}
+                Err(fault) => return Err(self.own_or_of_all(&collection, fault).await),
+            }
         }
         let put = |octets: &Bytes| Ask::new(Method::PUT, &url).calendar(octets.clone()).header(IF_NONE_MATCH, "*");
         let (reply, sent) = self.put(&id, object, put).await?;
@@ -82,17 +84,20 @@ impl CalDav {
         object: &Object,
     ) -> Result<Written, Fault> {
         let id = &version.id;
-        let put = self.conditional(Ask::new(Method::PUT, &self.url(id)?), version).await?;
+        let collection = self.url(calendar)?;
+        let put = match self.conditional(Ask::new(Method::PUT, &self.url(id)?), version).await {
+            Ok(put) => put,
+            Err(fault) => return Err(self.own_or_of_all(&collection, fault).await),
+        };
         let (reply, sent) = self.put(id, object, |octets| put.clone().calendar(octets.clone())).await?;
         if reply.status.is_success() {
             return self.written(id.clone(), &reply, &sent).await;
         }
         if let Some(holder) = uid_conflict(&reply) {
-            let collection = self.url(calendar)?;
             return Err(self.taken(holder, &collection, object.uid()).await);
         }
         let found = self.why_not_matched(id, &reply).await;
-        Err(self.judged(&self.url(calendar)?, &reply, found).await)
+        Err(self.judged(&collection, &reply, found).await)
     }
 
     /// The answer to a PUT of `object`, and the octets that were sent with it. A server that refuses an event without an
@@ -133,24 +138,30 @@ impl CalDav {
             // RFC 6638 8.1: a server that schedules would answer the organizer in the person's name.
             delete = delete.header(HeaderName::from_static("schedule-reply"), "F");
         }
-        let delete = self.conditional(delete, version).await?;
+        let collection = self.url(calendar)?;
+        let delete = match self.conditional(delete, version).await {
+            Ok(delete) => delete,
+            Err(fault) => return Err(self.own_or_of_all(&collection, fault).await),
+        };
         let reply = answered(self.ask_about(id, delete).await?)?;
         if reply.status.is_success() {
             return Ok(());
         }
         match self.why_not_matched(id, &reply).await {
             Fault::Gone => Err(Fault::Gone),
-            other => Err(self.judged(&self.url(calendar)?, &reply, other).await),
+            other => Err(self.judged(&collection, &reply, other).await),
         }
     }
 
     /// A refusal that names no reason is the object's own only if the server answers about the calendar. A limit that says
     /// no more than 403 (iCloud), and somebody in between who answers everything alike, have refused no object.
     async fn judged(&self, calendar: &Url, reply: &Reply, found: Fault) -> Fault {
+        if precondition(reply).is_some() { found } else { self.own_or_of_all(calendar, found).await }
+    }
+
+    async fn own_or_of_all(&self, calendar: &Url, found: Fault) -> Fault {
         match found {
-            Fault::Refused(_) | Fault::Forbidden(_) if precondition(reply).is_none() => {
-                self.trouble_of_all(calendar).await.unwrap_or(found)
-            }
+            Fault::Refused(_) | Fault::Forbidden(_) => self.trouble_of_all(calendar).await.unwrap_or(found),
             found => found,
         }
     }

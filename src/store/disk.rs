@@ -12,7 +12,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,11 +27,6 @@ const QUEUE: usize = 1024;
 /// A group ends with this many batches or octets, so that nobody waits long behind others.
 const GROUP: usize = 256;
 const GROUP_OCTETS: usize = 4 << 20;
-/// Who was answered together comes again at about the same time. The first of them waits a moment for the others, else
-/// it would be a group of its own, and its sync would keep all others waiting.
-const SEVERAL: usize = 4;
-const PAUSE: Duration = Duration::from_micros(100);
-const PAUSES: usize = 8;
 /// Scans that find up to this many rows run where they are asked.
 const SHORT: usize = 64;
 /// Below this much free space commits are refused, so that the engine itself never meets a full disk, and
@@ -235,53 +229,29 @@ struct Group {
     stale: Vec<(Answer, CommitError)>,
 }
 
-/// What was taken from the queue for one write.
-#[derive(Default)]
-struct Taken {
-    waiting: Vec<(Batch, Answer)>,
-    octets: usize,
-    closing: Option<oneshot::Sender<()>>,
-}
-
-impl Taken {
-    /// Takes `next` and whatever waits behind it, as far as there is room.
-    fn take(&mut self, next: Ask, asked: &mut mpsc::Receiver<Ask>) {
-        let mut next = Some(next);
-        while let Some(ask) = next {
-            match ask {
-                Ask::Commit(batch, answer) => {
-                    self.octets += batch.octets();
-                    self.waiting.push((batch, answer));
-                }
-                Ask::Close(answer) => self.closing = Some(answer),
-            }
-            next = if self.has_room() { asked.try_recv().ok() } else { None };
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.closing.is_none() && self.waiting.len() < GROUP && self.octets < GROUP_OCTETS
-    }
-}
-
 impl<E: Engine> Writer<E> {
     fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
-        let mut before = 0;
         while let Some(first) = asked.blocking_recv() {
-            let mut taken = Taken::default();
-            taken.take(first, &mut asked);
-            for _ in 0..PAUSES {
-                if before < SEVERAL || taken.waiting.len() >= before || !taken.has_room() {
-                    break;
+            let mut closing = None;
+            let mut waiting = Vec::new();
+            let mut octets = 0;
+            let mut next = Some(first);
+            while let Some(ask) = next {
+                match ask {
+                    Ask::Commit(batch, answer) => {
+                        octets += batch.octets();
+                        waiting.push((batch, answer));
+                    }
+                    Ask::Close(answer) => {
+                        closing = Some(answer);
+                        break;
+                    }
                 }
-                std::thread::sleep(PAUSE);
-                if let Ok(next) = asked.try_recv() {
-                    taken.take(next, &mut asked);
-                }
+                let room = waiting.len() < GROUP && octets < GROUP_OCTETS;
+                next = if room { asked.try_recv().ok() } else { None };
             }
-            before = taken.waiting.len();
-            self.commit(taken.waiting, taken.octets);
-            if let Some(answer) = taken.closing {
+            self.commit(waiting, octets);
+            if let Some(answer) = closing {
                 asked.close();
                 self.shared.set(State::Closed);
                 drop(self);

@@ -117,7 +117,6 @@ def attacks():
     }
 
 
-@pytest.mark.skipif(os.environ.get("LINEARTIME_FULL") != "1", reason="a known gap: floods of SETTINGS and PING slow others down; with --full")
 def test_http_2_attacks_keep_nobody_out(gateway):
     measure(gateway, 5, "alone")
     before = gateway.memory()

@@ -2,7 +2,6 @@
 request is answered within a second all the while, and the memory that they cost comes back."""
 
 import base64
-import os
 import resource
 import socket
 import struct

@@ -30,6 +30,7 @@ mod resolve;
 mod settle;
 mod status;
 mod strategy;
+mod take;
 mod unmerge;
 mod verdict;
 mod watch;

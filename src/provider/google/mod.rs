@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::transport::Transport;
 use crate::vault::Secret;
 
+mod body;
 mod calendars;
 mod group;
 pub mod map;

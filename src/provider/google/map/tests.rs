@@ -121,8 +121,8 @@ fn properties_survive_the_way_there_and_back() {
         );
         let object = Object::parse(text.clone().into()).unwrap();
         let mapped = from_ical(object.master().unwrap(), &object, &context()).unwrap();
-        let mut body = super::super::write::full(&mapped);
-        super::super::write::stash_into(&mut body, stash_members(&mapped, "e1", Some("u@x")));
+        let mut body = super::super::body::full(&mapped);
+        super::super::body::stash_into(&mut body, stash_members(&mapped, "e1", Some("u@x")));
         body.insert("id".to_owned(), json!("e1"));
         body.insert("organizer".to_owned(), json!({"email": "ana@example.org", "displayName": "Ana", "self": true}));
         body.entry("status").or_insert(json!("confirmed"));

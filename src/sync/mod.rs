@@ -19,6 +19,7 @@ mod guard;
 mod invitation;
 mod item;
 mod job;
+mod look;
 mod loss;
 mod messages;
 mod pull;

@@ -4,19 +4,15 @@
 //! doing it twice does it once; an intent is cleared only in the commit that notes what the provider holds, and
 //! only if nobody has wished again meanwhile; a race at the provider is merged here, never handed to the client.
 
-use std::collections::HashSet;
-
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use super::invitation::{self, Outward};
 use super::item;
-use super::job::{self, PullJob};
+use super::job;
 use super::pull::PullError;
 use super::record::{self, BaseContent, CURSORS, Link, Linked, ON_HOLD, OnHold};
-use super::take::Plan;
 use super::verdict::Verdict;
-use super::{Engine, Target, reconcile};
+use super::{Engine, Target};
 use crate::account::Invitations;
 use crate::calendar::{
     Applied, Before, Cause, Clash, ConflictKind, Decision, EventRow, Intent, Mirror, PushJob, PutError, Touch,
@@ -25,7 +21,7 @@ use crate::calendar::{
 use crate::ical::{self, Merged, Object};
 use crate::id::{EventId, SourceId};
 use crate::jobs::Priority;
-use crate::provider::{Change, Fault, IdempotencyKey, Item, Notify, RemoteId, Removal, Stored, Version, Written};
+use crate::provider::{Change, Fault, IdempotencyKey, Item, Notify, Removal, Stored, Written};
 use crate::store::{Batch, CommitError};
 
 /// Rounds that one intent may take when the provider's side keeps moving.
@@ -45,7 +41,7 @@ pub(super) struct Pushed {
 }
 
 /// How one intent went.
-enum Done {
+pub(super) enum Done {
     /// The provider holds what it should.
     Settled,
     /// It can't be done before something else has happened.
@@ -55,10 +51,10 @@ enum Done {
 }
 
 /// One event on its way out.
-struct Outgoing {
-    event: EventId,
-    intent: Intent,
-    row: EventRow,
+pub(super) struct Outgoing {
+    pub(super) event: EventId,
+    pub(super) intent: Intent,
+    pub(super) row: EventRow,
     linked: Option<Linked>,
     /// What is to be there; `None` if it is to be gone.
     ours: Option<Object>,
@@ -304,47 +300,6 @@ impl Engine {
         }
     }
 
-    /// What we wrote is not where it was. A service may have given it another id (fault catalogue 51): before it counts as
-    /// deleted, it is looked for by what we know it by.
-    async fn look_elsewhere(&self, target: &Target, out: &Outgoing, remote: &RemoteId) -> Result<Done, PullError> {
-        let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
-        let made = target.provider.made(&target.source.remote, &key, &out.row.uid).await?;
-        match target.provider.fetch(&target.source.remote, std::slice::from_ref(remote)).await {
-            Err(Fault::Gone) => {}
-            _ => return self.look(target, remote).await,
-        }
-        let Some(other) = made.filter(|other| other != remote) else {
-            return self.compare_first(target, out, remote).await;
-        };
-        let found = target.provider.fetch(&target.source.remote, std::slice::from_ref(&other)).await;
-        match found.map(|items| items.into_iter().find_map(whole)) {
-            Ok(Some((version, octets))) => {
-                self.take_in(target, version, octets, &HashSet::from([remote.clone()])).await
-            }
-            Ok(None) | Err(Fault::Gone) => self.compare_first(target, out, remote).await,
-            Err(fault) => Err(fault.into()),
-        }
-    }
-
-    /// An item that is not where it was may only have another name, which a comparison tells. Where one since the wish has
-    /// not, it is gone.
-    async fn compare_first(&self, target: &Target, out: &Outgoing, remote: &RemoteId) -> Result<Done, PullError> {
-        let compared = CURSORS.get(&*self.store, &target.source.id).await?.map(|row| row.compared);
-        if !target.provider.renames() || compared.is_some_and(|at| at > out.intent.since) {
-            return self.look(target, remote).await;
-        }
-        self.compare_now(target).await?;
-        Ok(Done::Waits)
-    }
-
-    async fn compare_now(&self, target: &Target) -> Result<(), PullError> {
-        let source = target.source.id.clone();
-        let job =
-            PullJob { user: target.source.user.clone(), account: target.source.account.clone(), source, full: true };
-        let wish = job.wish(self.clock.now(), Priority::High);
-        self.queue.enqueue(wish).await.map(drop).map_err(|error| PullError::Account(error.to_string()))
-    }
-
     async fn delete(&self, target: &Target, out: &Outgoing, linked: &Linked) -> Result<Done, PullError> {
         if self.has_moved_unseen(target, out, linked).await? {
             return self.look(target, &linked.remote).await;
@@ -469,55 +424,6 @@ impl Engine {
         }
     }
 
-    /// Looks at one remote item and takes in what is found, as a pull would.
-    async fn look(&self, target: &Target, remote: &RemoteId) -> Result<Done, PullError> {
-        let found = target.provider.fetch(&target.source.remote, std::slice::from_ref(remote)).await;
-        let full = match found {
-            Ok(items) => items.into_iter().find_map(whole),
-            Err(Fault::Gone) => {
-                let seen = self.see(target, Version { id: remote.clone(), tag: None }, None).await?;
-                let step = reconcile::absent(&seen.here);
-                let planned = item::plan_gone(seen, step).into_iter().collect();
-                return self.moved(self.commit(target, planned, Batch::new()).await);
-            }
-            Err(fault) => return Err(fault.into()),
-        };
-        let Some((version, octets)) = full else {
-            return Err(Fault::Garbled("the server says that the object changed and does not give it".into()).into());
-        };
-        self.take_in(target, version, octets, &HashSet::new()).await
-    }
-
-    /// Takes in an item that is there; `gone` are those that are known not to be.
-    async fn take_in(
-        &self,
-        target: &Target,
-        version: Version,
-        octets: Bytes,
-        gone: &HashSet<RemoteId>,
-    ) -> Result<Done, PullError> {
-        let object = Object::parse(octets).map_err(|error| Fault::Garbled(error.to_string()))?;
-        match self.plan(target, version, object, gone).await? {
-            Plan::Do(planned) => self.moved(self.commit(target, vec![*planned], Batch::new()).await),
-            Plan::Another(left) => self.moved(self.commit(target, vec![*left], Batch::new()).await),
-            Plan::Nothing => Ok(Done::Again),
-            Plan::SetAside(remote, row) => {
-                let mut batch = Batch::new();
-                record::quarantine(&mut batch, &target.source.id, &remote, &row);
-                self.store.commit(batch).await.map_err(PutError::from)?;
-                Ok(Done::Waits)
-            }
-        }
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as a step of the engine")]
-    fn moved(&self, committed: Result<(), PutError>) -> Result<Done, PullError> {
-        match committed {
-            Ok(()) | Err(PutError::Stale) => Ok(Done::Again),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Whether it has left another calendar of the account and must not be given up yet: iCloud tells a limit, which passes,
     /// with a 403 that explains nothing.
     fn is_under_way(&self, target: &Target, out: &Outgoing) -> bool {
@@ -612,13 +518,6 @@ fn is_about_one(fault: &Fault) -> bool {
 fn is_half_of_move(target: &Target, out: &Outgoing) -> bool {
     let was_sent = target.provider.deletes_first() && out.row.last_revision > 1;
     out.linked.is_none() && out.row.members.len() < 2 && (out.intent.cause == Cause::Move || was_sent)
-}
-
-fn whole(item: Item) -> Option<(Version, Bytes)> {
-    match item {
-        Item::Full { version, object } => Some((version, object)),
-        Item::Stub { .. } => None,
-    }
 }
 
 /// What is sent of `object`: as a copy that invites nobody, if another source's leads.

@@ -284,7 +284,7 @@ impl Target {
         let answer = client.send("POST", "/api/v1/feeds", &headers, FEED).await?;
         ensure!(answer.status == 201, "has no feeds");
         let made: serde_json::Value = serde_json::from_slice(&answer.body)?;
-        let url = made["url"].as_str().context("a feed without its URL")?;
+        let url = made.get("url").and_then(serde_json::Value::as_str).context("a feed without its URL")?;
         let (_, path) = url.split_once("/feeds/").context("a feed elsewhere")?;
         Ok(format!("/feeds/{path}"))
     }

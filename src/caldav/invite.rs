@@ -136,24 +136,21 @@ impl Service {
     /// Writes an attendee's copy: where the event is, or into the calendar that no provider holds. A UID is no secret, so
     /// only the organizer of what the attendee has there may write over it; says whether it was theirs to tell.
     async fn send(&self, organizer: &UserId, attendee: &UserId, copy: &Object) -> Result<bool, Failure> {
-        let (place, conditions) = match self.find(attendee, copy.uid()).await? {
-            Some((place, row)) => {
-                let stored = self.calendars.get(&place).await.map_err(Failure::store)?.ok_or(Failure::Busy)?;
-                let there = Object::parse(stored.octets).map_err(|_| Failure::Busy)?;
-                let facts = self.facts(organizer);
-                if itip::organizer(&there).is_none_or(|address| !facts.is_own_address(address)) {
-                    return Ok(false);
-                }
-                if held_by_provider(&row) {
-                    return Ok(true);
-                }
-                (place, Conditions::unchanged(stored.etag))
+        let (place, conditions) = if let Some((place, row)) = self.find(attendee, copy.uid()).await? {
+            let stored = self.calendars.get(&place).await.map_err(Failure::store)?.ok_or(Failure::Busy)?;
+            let there = Object::parse(stored.octets).map_err(|_| Failure::Busy)?;
+            let facts = self.facts(organizer);
+            if itip::organizer(&there).is_none_or(|address| !facts.is_own_address(address)) {
+                return Ok(false);
             }
-            None => {
-                let name = name_for(copy.uid()).ok_or(Failure::Busy)?;
-                let collection = CollectionId::new(attendee, CollectionName::local());
-                (Place { collection, name }, Conditions::absent())
+            if held_by_provider(&row) {
+                return Ok(true);
             }
+            (place, Conditions::unchanged(stored.etag))
+        } else {
+            let name = name_for(copy.uid()).ok_or(Failure::Busy)?;
+            let collection = CollectionId::new(attendee, CollectionName::local());
+            (Place { collection, name }, Conditions::absent())
         };
         let put = self.calendars.put(&place, copy.clone(), &conditions, &delivery(attendee)).await;
         put.map(|_| true).map_err(|error| Failure::of_write(error, &place))

@@ -51,12 +51,12 @@ impl Frames {
                     }
                     1
                 }
-                At::Head(head, had) => {
-                    if let Some(place) = head.get_mut(*had) {
+                At::Head(head, filled) => {
+                    if let Some(place) = head.get_mut(*filled) {
                         *place = first;
                     }
-                    *had += 1;
-                    if *had == HEAD {
+                    *filled += 1;
+                    if *filled == HEAD {
                         let [a, b, c, kind, ..] = *head;
                         self.at = At::Payload(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c));
                         if is_idle(kind) && !self.may_have_another(now) {

@@ -187,11 +187,7 @@ impl Router {
             Route::OAuthStart(service) => self.oauth_start(origin, parts, body, service).await,
             Route::OAuthCallback(service) => {
                 drain(&parts.headers, body, &*self.clock).await;
-                let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
-                let plain_is_fine = self.config.allow_plain_passwords;
-                let present = session(&self.parties.users, &parts.headers, &origin, plain_is_fine).await.ok();
-                let (query, present) = (parts.uri.query().unwrap_or_default(), present.map(|who| who.user));
-                Ok(oauth.callback(service, query, &parts.headers, present.as_ref()).await.map(whole))
+                Box::pin(self.oauth_callback(origin, parts, service)).await
             }
             Route::GoogleHook => {
                 drain(&parts.headers, body, &*self.clock).await;
@@ -387,6 +383,19 @@ impl Router {
         }
         let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
         Ok(oauth.start(&who.user, service).await.map(whole))
+    }
+
+    async fn oauth_callback(
+        &self,
+        origin: Origin,
+        parts: &Parts,
+        service: OAuthService,
+    ) -> Result<Response<Body>, Problem> {
+        let oauth = self.parties.oauth.as_ref().ok_or(Problem::NotFound)?;
+        let plain_is_fine = self.config.allow_plain_passwords;
+        let present = session(&self.parties.users, &parts.headers, &origin, plain_is_fine).await.ok();
+        let (query, present) = (parts.uri.query().unwrap_or_default(), present.map(|who| who.user));
+        Ok(oauth.callback(service, query, &parts.headers, present.as_ref()).await.map(whole))
     }
 
     async fn microsoft_hook<B>(&self, parts: &Parts, body: B) -> Result<Response<Body>, Problem>

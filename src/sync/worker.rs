@@ -141,7 +141,7 @@ impl Engine {
         }
         let look = PullJob { full: false, ..job.clone() };
         match self.queue.enqueue(look.wish(at, Priority::Low)).await {
-            Ok(_) => Outcome::Done,
+            Ok(()) => Outcome::Done,
             Err(error) => Outcome::Unavailable { after: None, why: error.to_string() },
         }
     }

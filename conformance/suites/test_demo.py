@@ -11,6 +11,7 @@ from harness.client import Dav
 from harness.gateway import BINARY
 from harness.process import Program, answers, wait_until
 
+pytestmark = pytest.mark.skipif(os.environ.get("LINEARTIME_FULL") != "1", reason="it fills three accounts, which takes long on a busy disk: with --full")
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = Path(os.environ.get("LINEARTIME_DEMO", ROOT / "target" / "release" / "demo"))
 

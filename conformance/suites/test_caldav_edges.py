@@ -30,6 +30,12 @@ def answering(status, methods=None):
     return Fault(f"answers {status}", lambda exchange: exchange.answer(status, [("Content-Type", "text/plain")], b"not now"), methods)
 
 
+def sync_when_it_is_back(gateway):
+    # A try that was under way may still fail.
+    wait_until(lambda: gateway.run("sync", "ana", "--wait").returncode == 0, seconds=60, what="the service again")
+    sync_to_rest(gateway)
+
+
 @pytest.mark.parametrize("status", [400, 403, 405])
 def test_a_service_that_refuses_everything_has_refused_no_change(started, tmp_path, radicale, status):
     proxy = started(Proxy(radicale))
@@ -43,9 +49,7 @@ def test_a_service_that_refuses_everything_has_refused_no_change(started, tmp_pa
     wait_until(lambda: proxy.strikes() >= 3, seconds=30, what="a few strikes")
     gateway.run("sync", "ana")
     proxy.heal()
-    # A try that was under way may still fail.
-    wait_until(lambda: gateway.run("sync", "ana", "--wait").returncode == 0, seconds=60, what="the service again")
-    sync_to_rest(gateway)
+    sync_when_it_is_back(gateway)
     assert [made.status, edited.status, deleted.status] == [201, 204, 204]
     held = both_sides_are_equal(gateway, [radicale])
     assert set(held) == {"u0", "u2", "made"} and "SUMMARY:Edited" in held["u0"]
@@ -180,7 +184,7 @@ def test_a_limit_in_the_middle_of_a_read_sets_nothing_aside(started, tmp_path, r
     gateway.run("sync", "ana", "--wait")
     assert upstream.refusals < 20, f"{upstream.refusals} requests to a server that has had enough"
     upstream.angry = False
-    gateway.sync()
+    sync_when_it_is_back(gateway)
     assert len(gateway.dav().by_uid(gateway.unified())) == 61
 
 
@@ -215,7 +219,7 @@ def test_a_limit_between_the_halves_of_a_move_at_icloud_leaves_nothing_behind(st
     wait_until(service.strikes, seconds=30, what="the limit")
     gateway.run("sync", "ana")
     service.heal()
-    sync_to_rest(gateway)
+    sync_when_it_is_back(gateway)
     assert "u0" in dav.by_uid(gateway.unified()), f"answered {moved.status}, and it is nowhere"
     where = "/ana/home/" if moved.status < 300 else radicale.calendar
     assert "u0" in theirs.by_uid(where), f"{moved.status}: it left one calendar there and never came to the other"

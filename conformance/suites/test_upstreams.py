@@ -103,8 +103,8 @@ def test_create_edit_delete_one_instance_conflict_and_outage(connected, upstream
 
     def renamed():
         # What stands in front of a server may answer before that does.
-        connected.run("sync", "ana", "--wait")
-        return "Renamed here" in held(upstream)["new"][0]
+        done = connected.run("sync", "ana", "--wait").returncode == 0
+        return done and "Renamed here" in held(upstream)["new"][0]
 
     wait_until(renamed, seconds=90, what="the end of the outage")
     sync_to_rest(connected)

@@ -1,15 +1,11 @@
-//! A store on disk: one engine, one writer thread, and group commit between them.
+//! A store on disk: one engine, its readers, and the way to its writer.
 //!
-//! Commits queue up; the writer takes what waits, decides each batch in order against the rows and the batches
-//! before it, hands the engine the sum as one atomic write with one sync, and only then answers. A batch whose
-//! expectation fails is told so and contributes nothing. Reads go to the engine from where they are asked, except
-//! long scans, which have a thread of their own.
-//!
-//! After a failed write nothing in memory is trusted: the engine is opened anew before the next commit.
+//! Commits queue up for the writer (see `writer`), which answers when they are on disk. Reads go to the engine from
+//! where they are asked, except long scans, which have a thread of their own.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -17,21 +13,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::engine::{self, Direction, Engine, Rows, guarded};
-use super::folder::{self, Home, Mark, own};
+use super::engine::{self, Direction, Engine, guarded};
+use super::folder::{self, Home};
 use super::wake::Wakes;
+use super::writer::{Ask, Writer};
 use super::{Batch, CommitError, Key, KeyRange, Receipt, Store, StoreError, SyncObserver, TableId, Wake};
 
 /// How many commits may wait for the writer before callers wait to be queued.
 const QUEUE: usize = 1024;
-/// A group ends with this many batches or octets, so that nobody waits long behind others.
-const GROUP: usize = 256;
-const GROUP_OCTETS: usize = 4 << 20;
 /// Scans that find up to this many rows run where they are asked.
 const SHORT: usize = 64;
-/// Below this much free space commits are refused, so that the engine itself never meets a full disk, and
-/// recovery after a crash still has room.
-const RESERVE: u64 = 16 << 20;
 
 pub(super) struct Disk<E> {
     shared: Arc<Shared<E>>,
@@ -39,23 +30,18 @@ pub(super) struct Disk<E> {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared<E> {
+pub(super) struct Shared<E> {
     engine: RwLock<State<E>>,
     epoch: String,
     folder: PathBuf,
     wakes: Wakes,
 }
 
-enum State<E> {
+pub(super) enum State<E> {
     Open(E),
     /// It could not be opened again after a failed write, yet.
     Away,
     Closed,
-}
-
-enum Ask {
-    Commit(Batch, oneshot::Sender<Result<Receipt, CommitError>>),
-    Close(oneshot::Sender<()>),
 }
 
 impl<E: Engine> Disk<E> {
@@ -65,7 +51,7 @@ impl<E: Engine> Disk<E> {
         let Home { engine, epoch, folder, commits, mark, lock } = home;
         let wakes = Wakes::default();
         let shared = Arc::new(Shared { engine: RwLock::new(State::Open(engine)), epoch, folder, wakes });
-        let writer = Writer { shared: Arc::clone(&shared), cache, commits, mark, observer, broken: false, _lock: lock };
+        let writer = Writer::new(Arc::clone(&shared), cache, (commits, mark), observer, lock)?;
         let thread = std::thread::Builder::new().name(format!("store-{}", E::NAME)).spawn(|| writer.run(asked))?;
         Ok(Self { shared, queue, writer: Mutex::new(Some(thread)) })
     }
@@ -104,7 +90,15 @@ fn checked(rows: Vec<(Key, Bytes)>) -> Result<Vec<(Key, Bytes)>, StoreError> {
 }
 
 impl<E: Engine> Shared<E> {
-    fn read<T>(&self, work: impl FnOnce(&E) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn ring(&self, tables: &BTreeSet<TableId>) {
+        self.wakes.ring(tables);
+    }
+
+    pub(super) fn read<T>(&self, work: impl FnOnce(&E) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &*self.engine.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(engine) => guarded(|| work(engine)),
             State::Away => Err(StoreError::failed("the store could not be opened again after a failed write")),
@@ -113,12 +107,18 @@ impl<E: Engine> Shared<E> {
     }
 
     /// Puts `state` in the place of what was, and lets that go.
-    fn set(&self, state: State<E>) {
+    pub(super) fn set(&self, state: State<E>) {
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
         let framed = self.read(|engine| engine.get(key))?;
+        framed.map(|framed| engine::unframe(key, &framed)).transpose()
+    }
+
+    /// What `get` will say when all that was applied is durable.
+    pub(super) fn latest(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
+        let framed = self.read(|engine| engine.latest(key))?;
         framed.map(|framed| engine::unframe(key, &framed)).transpose()
     }
 }
@@ -204,157 +204,6 @@ impl<E: Engine> Store for Disk<E> {
 
     fn size_on_disk(&self) -> Option<u64> {
         folder::size(&self.shared.folder).ok()
-    }
-}
-
-struct Writer<E> {
-    shared: Arc<Shared<E>>,
-    cache: u64,
-    commits: u64,
-    mark: Mark,
-    observer: Option<SyncObserver>,
-    broken: bool,
-    _lock: std::fs::File,
-}
-
-type Answer = oneshot::Sender<Result<Receipt, CommitError>>;
-
-/// What a group of batches comes to.
-#[derive(Default)]
-struct Group {
-    rows: Rows,
-    tables: BTreeSet<TableId>,
-    accepted: Vec<(Answer, Receipt)>,
-    /// Answered after the write: what made a batch stale must be readable by whoever is told so.
-    stale: Vec<(Answer, CommitError)>,
-}
-
-impl<E: Engine> Writer<E> {
-    fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
-        while let Some(first) = asked.blocking_recv() {
-            let mut closing = None;
-            let mut waiting = Vec::new();
-            let mut octets = 0;
-            let mut next = Some(first);
-            while let Some(ask) = next {
-                match ask {
-                    Ask::Commit(batch, answer) => {
-                        octets += batch.octets();
-                        waiting.push((batch, answer));
-                    }
-                    Ask::Close(answer) => {
-                        closing = Some(answer);
-                        break;
-                    }
-                }
-                let room = waiting.len() < GROUP && octets < GROUP_OCTETS;
-                next = if room { asked.try_recv().ok() } else { None };
-            }
-            self.commit(waiting, octets);
-            if let Some(answer) = closing {
-                asked.close();
-                self.shared.set(State::Closed);
-                drop(self);
-                // Whoever closed may be gone.
-                let _gone = answer.send(()).is_err();
-                return;
-            }
-        }
-        self.shared.set(State::Closed);
-    }
-
-    fn commit(&mut self, waiting: Vec<(Batch, Answer)>, octets: usize) {
-        if waiting.is_empty() {
-            return;
-        }
-        if let Err(error) = self.ready(octets) {
-            refuse(waiting.into_iter().map(|(_, answer)| answer), &error);
-            return;
-        }
-        let group = self.decide(waiting);
-        let written = if group.accepted.is_empty() { Ok(()) } else { self.write(&group) };
-        match written {
-            Ok(()) => {
-                self.shared.wakes.ring(&group.tables);
-                let accepted = group.accepted.into_iter().map(|(answer, receipt)| (answer, Ok(receipt)));
-                let stale = group.stale.into_iter().map(|(answer, error)| (answer, Err(error)));
-                for (answer, outcome) in accepted.chain(stale) {
-                    // Whoever asked may be gone; the commit stands.
-                    let _gone = answer.send(outcome).is_err();
-                }
-            }
-            Err(error) => {
-                tracing::error!(error = %error, reason = ?error, "a commit failed; the store will be opened anew");
-                self.broken = true;
-                let accepted = group.accepted.into_iter().map(|(answer, _)| answer);
-                refuse(accepted.chain(group.stale.into_iter().map(|(answer, _)| answer)), &error);
-            }
-        }
-    }
-
-    /// Whether a commit can be tried: room on the disk, and an engine that can be trusted.
-    fn ready(&mut self, octets: usize) -> Result<(), StoreError> {
-        let needed = RESERVE.saturating_add(2 * octets as u64);
-        if folder::free(&self.shared.folder).is_some_and(|free| free < needed) {
-            return Err(StoreError::full());
-        }
-        if !self.broken {
-            return Ok(());
-        }
-        // Two must not have the files open at once.
-        self.shared.set(State::Away);
-        let opened = guarded(|| E::open(&self.shared.folder, self.cache))?;
-        self.commits = folder::commits(&opened)?;
-        self.shared.set(State::Open(opened));
-        self.broken = false;
-        Ok(())
-    }
-
-    fn decide(&self, waiting: Vec<(Batch, Answer)>) -> Group {
-        let mut group = Group::default();
-        for (batch, answer) in waiting {
-            let planned = batch.plan(|key| match group.rows.get(key) {
-                Some(row) => Ok(row.clone()),
-                None => self.shared.get(key),
-            });
-            match planned {
-                Ok(planned) => {
-                    group.tables.extend(planned.tables());
-                    group.rows.extend(planned.rows);
-                    group.accepted.push((answer, planned.receipt));
-                }
-                Err(error) => group.stale.push((answer, error)),
-            }
-        }
-        group
-    }
-
-    fn write(&mut self, group: &Group) -> Result<(), StoreError> {
-        let commits = self.commits + group.accepted.len() as u64;
-        let mut rows: Rows = group
-            .rows
-            .iter()
-            .map(|(key, value)| (key.clone(), value.as_ref().map(|value| engine::frame(key, value).into())))
-            .collect();
-        let (key, value) = own::commits(commits);
-        rows.insert(key.clone(), Some(engine::frame(&key, &value).into()));
-        self.shared.read(|engine| engine.write(&rows))?;
-        self.commits = commits;
-        if let Some(observer) = &self.observer {
-            observer.synced(&self.shared.folder);
-        }
-        // Not needed for durability: it lets the next opening see that nothing acknowledged is missing.
-        if let Err(error) = self.mark.set(commits) {
-            tracing::warn!(error = %error, "the count of acknowledged commits could not be noted");
-        }
-        Ok(())
-    }
-}
-
-fn refuse(answers: impl Iterator<Item = Answer>, error: &StoreError) {
-    for answer in answers {
-        // Whoever asked may be gone.
-        let _gone = answer.send(Err(CommitError::Store(error.clone()))).is_err();
     }
 }
 

@@ -41,9 +41,22 @@ pub(super) trait Engine: fmt::Debug + Send + Sync + Sized + 'static {
     /// All rows of `range` at one moment, in pages, until `page` says stop.
     fn walk(&self, range: &KeyRange, page: &mut dyn FnMut(Vec<(Key, Bytes)>) -> bool) -> Result<(), StoreError>;
 
-    /// Writes all or nothing; on disk, and to be seen by readers, when it returns. After an error the engine must
-    /// be opened anew. Called by one thread only.
-    fn write(&self, rows: &Rows) -> Result<(), StoreError>;
+    /// What `get` will say when all that was applied is synced. Asked by the thread that applies.
+    fn latest(&self, key: &Key) -> Result<Option<Bytes>, StoreError>;
+
+    /// Takes in rows, of which a crash leaves all or nothing. Readers do not see them before `sync`. Called by one
+    /// thread only.
+    fn apply(&self, rows: Rows) -> Result<(), StoreError>;
+
+    /// Makes durable, and then lets readers see, all that was applied before the call. Called by one thread only,
+    /// beside which another may apply. After an error here or in `apply` the engine must be opened anew.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Applies and syncs.
+    fn write(&self, rows: Rows) -> Result<(), StoreError> {
+        self.apply(rows)?;
+        self.sync()
+    }
 }
 
 /// Engines panic on files that they do not understand; that ends here.
@@ -137,5 +150,32 @@ mod tests {
         }
         let foreign = vec![(Key::new(TableId(8), &1_u64), Bytes::new())];
         assert!(in_order(foreign, &range, Direction::Ascending).is_err());
+    }
+
+    fn unseen_until_synced<E: Engine>() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = E::open(folder.path(), 1 << 20).unwrap();
+        let at = |n: u64| Key::new(TableId(9), &n);
+        let row = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+        engine.write(Rows::from([(at(1), row("a")), (at(2), row("b"))])).unwrap();
+        engine.apply(Rows::from([(at(1), row("c")), (at(3), row("d"))])).unwrap();
+        engine.apply(Rows::from([(at(1), None), (at(2), None), (at(3), row("e")), (at(4), row("f"))])).unwrap();
+        let all = KeyRange::below(&Key::new(TableId(9), &()));
+        let seen = |limit, direction| {
+            let rows = engine.scan(&all, limit, direction).unwrap();
+            rows.into_iter().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap()).collect::<String>()
+        };
+        assert_eq!([1, 2, 3, 4].map(|n| engine.get(&at(n)).unwrap()), [row("a"), row("b"), None, None]);
+        assert_eq!([1, 2, 3, 4].map(|n| engine.latest(&at(n)).unwrap()), [None, None, row("e"), row("f")]);
+        assert_eq!((seen(9, Direction::Ascending), seen(1, Direction::Descending)), ("ab".to_owned(), "b".to_owned()));
+        engine.sync().unwrap();
+        assert_eq!([1, 2, 3, 4].map(|n| engine.get(&at(n)).unwrap()), [None, None, row("e"), row("f")]);
+        assert_eq!((seen(9, Direction::Ascending), seen(1, Direction::Descending)), ("ef".to_owned(), "f".to_owned()));
+    }
+
+    #[test]
+    fn readers_see_what_is_synced_and_the_writer_what_is_applied() {
+        unseen_until_synced::<super::super::sled::Sled>();
+        unseen_until_synced::<super::super::redb::Redb>();
     }
 }

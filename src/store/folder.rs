@@ -253,7 +253,7 @@ fn make<E: Engine>(opening: &Opening<'_>, home: &Path, epoch: &str) -> Result<()
         .into_iter()
         .map(|(key, value)| (key.clone(), Some(engine::frame(&key, &value).into())))
         .collect();
-    guarded(|| engine.write(&rows))?;
+    guarded(|| engine.write(rows))?;
     drop(engine);
     Mark::open(&draft)?.set(0)?;
     sync_tree(&draft)?;

@@ -31,6 +31,7 @@ mod salvage;
 mod sled;
 pub mod table;
 mod wake;
+mod writer;
 
 use std::fmt;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase as _, TableDefinition};
@@ -17,6 +18,9 @@ const PAGE: usize = 512;
 pub(super) struct Redb {
     /// There until it is dropped.
     database: Option<Database>,
+    /// Applied and not yet synced, and what is being synced: redb has one transaction at a time, whose end is a sync.
+    applied: Mutex<Rows>,
+    syncing: Mutex<Arc<Rows>>,
 }
 
 impl Redb {
@@ -78,7 +82,7 @@ impl Engine for Redb {
             transaction.commit().map_err(failed)?;
             File::open(folder)?.sync_all()?;
         }
-        Ok(Self { database: Some(database) })
+        Ok(Self { database: Some(database), applied: Mutex::default(), syncing: Mutex::default() })
     }
 
     fn needs(_: &str) -> bool {
@@ -109,22 +113,50 @@ impl Engine for Redb {
         }
     }
 
-    fn write(&self, rows: &Rows) -> Result<(), StoreError> {
+    fn latest(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
+        if let Some(row) = lock(&self.applied).get(key) {
+            return Ok(row.clone());
+        }
+        // Once it is no longer here, the table has it.
+        if let Some(row) = lock(&self.syncing).get(key) {
+            return Ok(row.clone());
+        }
+        self.get(key)
+    }
+
+    fn apply(&self, rows: Rows) -> Result<(), StoreError> {
+        lock(&self.applied).extend(rows);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let rows = {
+            let mut applied = lock(&self.applied);
+            let rows = Arc::new(std::mem::take(&mut *applied));
+            *lock(&self.syncing) = Arc::clone(&rows);
+            rows
+        };
         let mut transaction = self.database()?.begin_write().map_err(failed)?;
         // In one phase the header that names a new root may reach the disk before the longer file does, and a
         // power cut between the two leaves a file that redb refuses to open.
         transaction.set_two_phase_commit(true);
         {
             let mut table = transaction.open_table(ROWS).map_err(failed)?;
-            for (key, value) in rows {
+            for (key, value) in &*rows {
                 match value {
                     Some(value) => drop(table.insert(key.as_bytes(), value.as_ref()).map_err(failed)?),
                     None => drop(table.remove(key.as_bytes()).map_err(failed)?),
                 }
             }
         }
-        transaction.commit().map_err(failed)
+        transaction.commit().map_err(failed)?;
+        *lock(&self.syncing) = Arc::default();
+        Ok(())
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read(

@@ -140,7 +140,7 @@ fn after(key: &Key) -> Key {
 
 fn write<'a, E: Engine>(engine: &E, rows: impl Iterator<Item = (&'a Key, Bytes)>) -> Result<(), StoreError> {
     let rows: Rows = rows.map(|(key, value)| (key.clone(), Some(engine::frame(key, &value).into()))).collect();
-    if rows.is_empty() { Ok(()) } else { guarded(|| engine.write(&rows)) }
+    if rows.is_empty() { Ok(()) } else { guarded(|| engine.write(rows)) }
 }
 
 const PAGE: usize = 256;

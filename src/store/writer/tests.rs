@@ -162,7 +162,9 @@ async fn what_comes_in_during_a_sync_is_applied_meanwhile_and_shares_the_next_on
     assert!(matches!(stale.await.unwrap(), Err(CommitError::Stale(at)) if at == key(2)));
     assert!(world.store.get(&key(2)).await.unwrap().is_some(), "what made it stale can be read");
     world.store.close().await.unwrap();
-    assert_eq!(world.platter.wait(|_| true).syncs, 2);
+    // The last of them may have been handed over a moment after the first sync ended.
+    let syncs = world.platter.wait(|_| true).syncs;
+    assert!((2..=3).contains(&syncs), "{syncs}");
 }
 
 #[tokio::test]

@@ -197,10 +197,12 @@ impl Accounts {
         ACCOUNTS.delete(&mut batch, &AccountRow::key(&account));
         ACCOUNT_OWNERS.delete(&mut batch, &(OWNER, account.id.clone()));
         LABELS.delete(&mut batch, &(LABEL, account.user.clone(), account.label.clone()));
-        let row = self.rows.row(id).await?;
+        self.leave_into(&mut batch, &self.rows.row(id).await?);
         self.rows.store.commit(batch).await?;
         self.connected().remove(id);
-        self.revoke(&row).await;
+        if let Err(error) = self.give_back().await {
+            tracing::warn!(account.id = %id, %error, "its tokens are given back later");
+        }
         Ok(())
     }
 

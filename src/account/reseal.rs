@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use super::oauth::{LEAVERS, LEAVING};
 use super::record::{ACCOUNTS, AccountRow, RECORD};
 use super::{AccountError, Accounts};
+use crate::failpoint;
+use crate::store::{Batch, CommitError};
 use crate::vault::{KeyRing, MasterKey};
 
 /// What was sealed again.
@@ -30,7 +33,10 @@ impl Accounts {
                 continue;
             }
             match self.reseal_one(&row).await {
-                Ok(()) => done.resealed += 1,
+                Ok(()) => {
+                    done.resealed += 1;
+                    failpoint::reach("rekey.item");
+                }
                 // Removed meanwhile.
                 Err(AccountError::NotFound) => {}
                 Err(AccountError::Vault(error)) => {
@@ -40,7 +46,33 @@ impl Accounts {
                 Err(error) => return Err(error),
             }
         }
+        self.reseal_leavers(&keys, &mut done).await?;
         Ok(done)
+    }
+
+    /// Those that are still to be given back.
+    async fn reseal_leavers(&self, keys: &KeyRing, done: &mut Resealed) -> Result<(), AccountError> {
+        let store = &*self.rows.store;
+        for (key, leaver) in LEAVERS.scan(store, LEAVERS.range(&LEAVING), usize::MAX).await? {
+            if !keys.is_stale(&leaver.row.secret) {
+                continue;
+            }
+            let Ok(secret) = self.rows.unseal(&leaver.row) else {
+                done.unreadable += 1;
+                continue;
+            };
+            let mut sealed = leaver.clone();
+            sealed.row.secret = self.rows.seal(&leaver.row.account, &secret);
+            let mut batch = Batch::new();
+            LEAVERS.expect(&mut batch, &key, &leaver);
+            LEAVERS.put(&mut batch, &key, &sealed);
+            match store.commit(batch).await {
+                // Given back meanwhile, or by another.
+                Ok(_) | Err(CommitError::Stale(_)) => done.resealed += 1,
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     async fn reseal_one(&self, row: &AccountRow) -> Result<(), AccountError> {

@@ -8,12 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::Gateway;
+use crate::account::oauth::GivenBack;
 use crate::cli::admin::Failure;
 use crate::id::UserId;
 
 /// A start has better things to do.
 const FIRST: Duration = Duration::from_mins(1);
-const EVERY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
+/// A sweep in so many hours.
+const SWEEP_HOURS: u64 = 24;
 /// How long a deleted event can be brought back.
 const TRASH: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -30,15 +33,19 @@ pub(crate) struct Swept {
     pub(crate) sessions: u64,
 }
 
-/// A round a day until `stop`.
+/// A round a day until `stop`, and every hour a word with providers that have not taken tokens back yet.
 pub(super) async fn keep(gateway: &Gateway, mut stop: watch::Receiver<bool>) {
     let mut pause = FIRST;
-    loop {
+    for hour in 0_u64.. {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = gateway.clock.sleep(pause) => {}
         }
-        pause = EVERY;
+        pause = HOUR;
+        give_back(gateway).await;
+        if hour % SWEEP_HOURS != 0 {
+            continue;
+        }
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             swept = sweep(gateway) => match swept {
@@ -46,6 +53,15 @@ pub(super) async fn keep(gateway: &Gateway, mut stop: watch::Receiver<bool>) {
                 Err(Failure(error)) => tracing::warn!(error, "not everything old could be thrown away"),
             }
         }
+    }
+}
+
+/// Tokens of removed accounts, which their providers have not taken back yet.
+async fn give_back(gateway: &Gateway) {
+    match gateway.accounts.give_back().await {
+        Ok(given) if given == GivenBack::default() => {}
+        Ok(given) => tracing::info!(done = given.done, waiting = given.waiting, "tokens were given back"),
+        Err(error) => tracing::warn!(%error, "tokens of removed accounts could not be given back"),
     }
 }
 

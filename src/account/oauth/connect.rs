@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::Request;
-use http::header::CONTENT_TYPE;
 use oauth2::basic::BasicTokenResponse;
 
 use super::super::connect::{free_label, same_login};
 use super::super::record::AccountRow;
-use super::super::{Account, AccountError, Accounts, ProviderKind};
+use super::super::{Account, AccountError, Accounts};
 use super::{OAuthService, TokenKeeper, TokenSet};
+use crate::failpoint;
 use crate::id::UserId;
 use crate::provider::{Fault, Provider};
-use crate::transport::SendRules;
 use crate::vault::Secret;
 
 impl Accounts {
@@ -44,6 +41,7 @@ impl Accounts {
         let kind = self.kind(service, email.clone());
         let mine = self.list(user).await?;
         let secret = keeper.set().await.write();
+        failpoint::reach("oauth.code_exchanged");
         if let Some(twin) = mine.iter().find(|other| same_login(&other.provider, &kind)) {
             return self.sign_in_again(twin, &secret).await;
         }
@@ -58,33 +56,6 @@ impl Accounts {
         let row = AccountRow { account: account.clone(), secret: sealed.clone() };
         let provider = self.build(&row)?;
         self.take_secret(&account.id, &sealed, provider).await
-    }
-
-    /// Gives an account's tokens back (RFC 7009), if its provider takes them. The account is gone here either way.
-    pub(in crate::account) async fn revoke(&self, row: &AccountRow) {
-        let service = match &row.account.provider {
-            ProviderKind::Google { .. } => OAuthService::Google,
-            ProviderKind::Microsoft { .. } => OAuthService::Microsoft,
-            _ => return,
-        };
-        let Ok(app) = self.app(service) else { return };
-        let Some(url) = &app.revoke_url else { return };
-        let Ok(set) = self.rows.unseal(row).and_then(|secret| TokenSet::read(&secret)) else { return };
-        let secret = set.secret();
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("token", secret.expose_str().unwrap_or_default())
-            .finish();
-        let request = Request::post(url.as_str())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Bytes::from(body));
-        let Ok(request) = request else { return };
-        match app.transport.send(request, &SendRules::default()).await {
-            Ok(answer) if answer.status().is_success() => {}
-            Ok(answer) => tracing::warn!(
-                account.id = %row.account.id, status = answer.status().as_u16(), "the provider did not take the token back"
-            ),
-            Err(error) => tracing::warn!(account.id = %row.account.id, %error, "the token could not be given back"),
-        }
     }
 }
 

@@ -19,6 +19,7 @@ use super::super::{Account, Means};
 use super::fault::fault;
 use super::{App, TokenSet, granted};
 use crate::clock::Clock;
+use crate::failpoint;
 use crate::id::AccountId;
 use crate::provider::{Fault, Tokens};
 use crate::vault::Secret;
@@ -85,18 +86,37 @@ impl TokenKeeper {
         self.state.lock().await.set.clone()
     }
 
+    /// The tokens as the account's row has them.
+    async fn stored(&self) -> Option<TokenSet> {
+        let (rows, id) = self.home.as_ref()?;
+        let row = rows.row(id).await.ok()?;
+        rows.unseal(&row).and_then(|secret| TokenSet::read(&secret)).ok()
+    }
+
+    async fn exchange(&self, set: &TokenSet) -> Result<BasicTokenResponse, Fault> {
+        let client = self.app.client();
+        let token = RefreshToken::new(String::clone(&set.refresh_token));
+        failpoint::reach("oauth.refresh.before_call");
+        let reply = client.exchange_refresh_token(&token).request_async(&self.app.way()).await;
+        reply.map_err(|failed| fault(self.app.service, &failed))
+    }
+
     async fn refresh(&self, state: &mut State) -> Result<(), Fault> {
-        // Another node of the same store may have been given a newer one.
-        if let Some((rows, id)) = &self.home
-            && let Ok(row) = rows.row(id).await
-            && let Ok(set) = rows.unseal(&row).and_then(|secret| TokenSet::read(&secret))
-        {
+        // Somebody may have signed in anew.
+        if let Some(set) = self.stored().await {
             state.set = set;
         }
-        let client = self.app.client();
-        let token = RefreshToken::new(String::clone(&state.set.refresh_token));
-        let reply = client.exchange_refresh_token(&token).request_async(&self.app.way()).await;
-        let reply = reply.map_err(|failed| fault(self.app.service, &failed))?;
+        let reply = match self.exchange(&state.set).await {
+            // Or has done so while the service was asked: the new token says nothing against the account.
+            Err(Fault::Unauthorized(why)) => match self.stored().await.filter(|set| is_other(set, &state.set)) {
+                Some(set) => {
+                    state.set = set;
+                    self.exchange(&state.set).await?
+                }
+                None => return Err(Fault::Unauthorized(why)),
+            },
+            reply => reply?,
+        };
         let mut set = state.set.clone();
         if let Some(new) = reply.refresh_token() {
             set.refresh_token = Zeroizing::new(new.secret().clone());
@@ -110,6 +130,7 @@ impl TokenKeeper {
             return Err(Fault::Unauthorized(super::sign_in::not_allowed(self.app.service, &missing)));
         }
         state.unsaved = Some((set, access(&reply, &*self.clock)));
+        failpoint::reach("oauth.refresh.reply_before_persist");
         self.take_over(state).await
     }
 
@@ -128,7 +149,7 @@ impl TokenKeeper {
     /// Stores a token that the service has put in place of the old one.
     async fn keep(&self, old: &TokenSet, new: &TokenSet) -> Result<(), Fault> {
         let Some((rows, id)) = &self.home else { return Ok(()) };
-        if *old.refresh_token == *new.refresh_token {
+        if !is_other(old, new) {
             return Ok(());
         }
         let secret = new.write();
@@ -136,6 +157,10 @@ impl TokenKeeper {
         // Without it the next start would have the old token alone, which the service may refuse by then.
         stored.map(drop).map_err(|error| Fault::Unreachable(format!("the new token can't be stored: {error}")))
     }
+}
+
+fn is_other(one: &TokenSet, other: &TokenSet) -> bool {
+    *one.refresh_token != *other.refresh_token
 }
 
 fn access(reply: &BasicTokenResponse, clock: &dyn Clock) -> Access {

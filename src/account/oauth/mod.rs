@@ -2,7 +2,7 @@
 //!
 //! `sign_in` runs the code flow: a link with PKCE and a state that works once, an answer that must come from the browser
 //! that began, a code turned into tokens. `device` does it by a code that is typed elsewhere. `keeper` holds an account's
-//! tokens and refreshes them, one refresh for all who wait. `fault` reads the token endpoint's refusals.
+//! tokens and refreshes them, one refresh for all who wait. `revocation` gives them back. `fault` reads the token endpoint's refusals.
 //!
 //! Invariant: a new refresh token is stored before anything is done with the access token that came with it.
 //! It never logs or shows a token, a code or a state.
@@ -29,11 +29,14 @@ mod connect;
 mod device;
 mod fault;
 mod keeper;
+mod revocation;
 mod sign_in;
 
 pub use device::DevicePrompt;
 pub(super) use device::Devices;
 pub(super) use keeper::TokenKeeper;
+pub use revocation::GivenBack;
+pub(super) use revocation::{LEAVERS, LEAVING};
 pub use sign_in::{Begun, NewSignIn, SignInError};
 
 /// A service whose accounts sign in by OAuth.

@@ -23,7 +23,7 @@ fn app(transport: &FakeTransport) -> App {
         client_secret: Some(Secret::new("hush")),
         auth_url: Url::parse("https://accounts.example/auth").unwrap(),
         token_url: Url::parse("https://token.example/token").unwrap(),
-        revoke_url: None,
+        revoke_url: Some(Url::parse("https://accounts.example/revoke").unwrap()),
         device_url: None,
         scopes: vec!["https://x.example/auth/calendar.events".to_owned()],
         needed: vec![("https://x.example/auth/calendar.events".to_owned(), "see and change events")],
@@ -62,12 +62,7 @@ async fn world(transport: &FakeTransport) -> World {
         created: clock.now(),
         invitations: Invitations::default(),
     };
-    let secret = TokenSet::of_refresh_token(&Secret::new("first")).unwrap().write();
-    let row = AccountRow { account: account.clone(), secret: rows.seal(&account, &secret) };
-    let mut batch = Batch::new();
-    ACCOUNTS.put(&mut batch, &AccountRow::key(&account), &row);
-    ACCOUNT_OWNERS.put(&mut batch, &(OWNER, account.id.clone()), &Owner(user.clone()));
-    store.commit(batch).await.unwrap();
+    add(&rows, &account).await;
     let service = GoogleService {
         app: app(transport),
         api: Url::parse("https://api.example/calendar/v3").unwrap(),
@@ -78,7 +73,21 @@ async fn world(transport: &FakeTransport) -> World {
     World { rows, means, clock, account, accounts, user }
 }
 
+/// Puts an account with its first token.
+async fn add(rows: &Rows, account: &Account) {
+    let secret = TokenSet::of_refresh_token(&Secret::new("first")).unwrap().write();
+    let row = AccountRow { account: account.clone(), secret: rows.seal(account, &secret) };
+    let mut batch = Batch::new();
+    ACCOUNTS.put(&mut batch, &AccountRow::key(account), &row);
+    ACCOUNT_OWNERS.put(&mut batch, &(OWNER, account.id.clone()), &Owner(account.user.clone()));
+    rows.store.commit(batch).await.unwrap();
+}
+
 impl World {
+    async fn add_again(&self) {
+        add(&self.rows, &self.account).await;
+    }
+
     async fn keeper(&self, transport: &FakeTransport) -> TokenKeeper {
         TokenKeeper::of_account(app(transport), self.stored().await, &self.rows, &self.account, &self.means)
     }
@@ -265,4 +274,135 @@ async fn a_box_that_was_not_ticked_is_named() {
     let link = world.begin(None).await;
     let query = format!("state={}&error=access_denied", parameter(&link, "state"));
     assert!(matches!(world.finish(&query, None).await, SignInError::Denied(_)));
+}
+
+impl World {
+    /// The same signed in at the address of the service itself, as a browser with `present` in it comes there.
+    async fn finish_at(&self, service: OAuthService, query: &str, browser: &Secret, present: &str) -> SignInError {
+        let present = UserId::parse(present).unwrap();
+        match self.accounts.finish_sign_in_at(service, query, Some(browser), Some(&present)).await.unwrap_err() {
+            AccountError::SignIn(error) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Reliability O1, O2, O3, O4.
+#[tokio::test]
+async fn an_answer_at_another_address_or_for_another_person_is_refused() {
+    let transport = FakeTransport::serving(|_| answer(400, &[], r#"{"error":"invalid_grant"}"#));
+    let world = world(&transport).await;
+    let cookie = Secret::new("cookie");
+    let link = world.begin(Some(&cookie)).await;
+    assert_eq!(parameter(&link, "redirect_uri"), "http://127.0.0.1:8008/oauth/google/callback");
+    assert!(!link.query_pairs().any(|(name, _)| name == "code_verifier"));
+    let query = format!("state={}&code=c", parameter(&link, "state"));
+    let at = async |service, present| world.finish_at(service, &query, &cookie, present).await;
+    assert_eq!(at(OAuthService::Microsoft, "ana").await, SignInError::Unknown, "a code of another provider");
+    assert_eq!(at(OAuthService::Google, "ben").await, SignInError::OtherBrowser, "somebody else is signed in by now");
+    assert!(transport.requests().is_empty(), "no code was sent");
+    let ana = world.user.clone();
+    let ended = world.accounts.finish_sign_in_at(OAuthService::Google, &query, Some(&cookie), Some(&ana)).await;
+    assert!(matches!(ended, Err(AccountError::Provider(_))));
+    let sent = transport.requests();
+    let body = String::from_utf8(sent[0].body().to_vec()).unwrap();
+    assert!(body.contains("code_verifier=") && body.contains("oauth%2Fgoogle%2Fcallback"), "the same address again");
+}
+
+/// Reliability O5.
+#[tokio::test]
+async fn what_a_provider_says_of_a_refusal_is_told_and_no_token_is_asked_for() {
+    let transport = FakeTransport::serving(|_| answer(500, &[], ""));
+    let world = world(&transport).await;
+    let link = world.begin(None).await;
+    let state = parameter(&link, "state");
+    let query = format!("state={state}&error=access_denied&error_description=%3Cscript%3Ealert(1)%3C/script%3E");
+    let SignInError::Denied(why) = world.finish(&query, None).await else { panic!() };
+    assert!(!why.contains("<script>"), "{why}");
+    assert!(transport.requests().is_empty());
+}
+
+/// Reliability O7.
+#[tokio::test]
+async fn access_for_an_hour_only_connects_nothing_and_a_refresh_may_keep_the_old_token() {
+    let transport = FakeTransport::serving(|_| {
+        let scope = "https://x.example/auth/calendar.events";
+        answer(
+            200,
+            &[],
+            &format!(r#"{{"access_token":"a","token_type":"Bearer","expires_in":3600,"scope":"{scope}"}}"#),
+        )
+    });
+    let world = world(&transport).await;
+    let link = world.begin(None).await;
+    let query = format!("state={}&code=c", parameter(&link, "state"));
+    assert_eq!(world.finish(&query, None).await, SignInError::NoRefreshToken);
+    assert_eq!(world.accounts.list(&world.user).await.unwrap().len(), 1, "no account beside the one that was there");
+    world.keeper(&transport).await.access().await.unwrap();
+    assert_eq!(world.stored().await.secret(), Secret::new("first"));
+}
+
+/// Reliability O10: a person signs in anew while a refresh with the old token is under way, which the service refuses.
+#[tokio::test]
+async fn a_refusal_of_a_token_that_was_replaced_meanwhile_says_nothing() {
+    let replaced = Arc::new(std::sync::Mutex::new(None::<(Arc<Rows>, Account)>));
+    let late = replaced.clone();
+    let transport = FakeTransport::serving(move |request| {
+        let body = String::from_utf8(request.body().to_vec()).unwrap();
+        if body.contains("refresh_token=first") {
+            if let Some((rows, account)) = late.lock().unwrap().take() {
+                let secret = TokenSet::of_refresh_token(&Secret::new("second")).unwrap().write();
+                let change = rows.change(&account.id, |row| row.secret = rows.seal(&account, &secret));
+                // The store in memory answers at once.
+                futures_util::FutureExt::now_or_never(change).unwrap().unwrap();
+            }
+            return answer(400, &[], r#"{"error":"invalid_grant"}"#);
+        }
+        answer(200, &[], r#"{"access_token":"new","token_type":"Bearer","expires_in":3600}"#)
+    });
+    let world = world(&transport).await;
+    let keeper = world.keeper(&transport).await;
+    *replaced.lock().unwrap() = Some((world.rows.clone(), world.account.clone()));
+    assert_eq!(keeper.access().await.unwrap(), Secret::new("new"));
+    assert_eq!(world.stored().await.secret(), Secret::new("second"));
+}
+
+/// Reliability O11.
+#[tokio::test]
+async fn tokens_of_a_removed_account_are_given_back_for_a_day_whatever_the_provider_does() {
+    let status = Arc::new(std::sync::atomic::AtomicU16::new(503));
+    let now = status.clone();
+    let transport = FakeTransport::serving(move |_| answer(now.load(Ordering::SeqCst), &[], ""));
+    let world = world(&transport).await;
+    let tell = |code: u16| status.store(code, Ordering::SeqCst);
+    world.accounts.remove(&world.account.id).await.unwrap();
+    assert!(matches!(world.accounts.account(&world.account.id).await, Err(AccountError::NotFound)));
+    assert_eq!(world.accounts.give_back().await.unwrap(), GivenBack { waiting: 1, ..GivenBack::default() });
+    let asked = transport.requests();
+    assert!(asked.iter().all(|one| one.uri() == "https://accounts.example/revoke" && one.body() == "token=first"));
+    tell(200);
+    assert_eq!(world.accounts.give_back().await.unwrap(), GivenBack { done: 1, ..GivenBack::default() });
+    assert_eq!(world.accounts.give_back().await.unwrap(), GivenBack::default());
+
+    tell(503);
+    world.add_again().await;
+    world.accounts.remove(&world.account.id).await.unwrap();
+    world.clock.advance(std::time::Duration::from_hours(25));
+    assert_eq!(world.accounts.give_back().await.unwrap(), GivenBack { given_up: 1, ..GivenBack::default() });
+    assert_eq!(world.accounts.give_back().await.unwrap(), GivenBack::default());
+}
+
+/// A grant is one for all accounts of a login: taking it back would end those that are there.
+#[tokio::test]
+async fn the_grant_of_a_login_that_is_connected_again_stays() {
+    let status = Arc::new(std::sync::atomic::AtomicU16::new(503));
+    let now = status.clone();
+    let transport = FakeTransport::serving(move |_| answer(now.load(Ordering::SeqCst), &[], ""));
+    let world = world(&transport).await;
+    world.accounts.remove(&world.account.id).await.unwrap();
+    let asked = transport.requests().len();
+    world.add_again().await;
+    status.store(200, Ordering::SeqCst);
+    assert_eq!(world.accounts.give_back().await.unwrap(), GivenBack { done: 1, ..GivenBack::default() });
+    assert_eq!(transport.requests().len(), asked);
 }

@@ -36,7 +36,7 @@
 //! | 2 | [`identity`] | who is this |
 //! | 1½ | [`id`] | what records are called |
 //! | 1 | [`ical`] [`store`] [`vault`] [`transport`] | RFC 5545; rows on disk; secrets; requests outwards |
-//! | 0 | [`clock`] [`entropy`] [`telemetry`] | time, chance, logs |
+//! | 0 | [`clock`] [`entropy`] [`failpoint`] [`telemetry`] | time, chance, crashes on order, logs |
 //!
 //! `dav` speaks, `caldav` answers: the first turns octets into types and back, for our server and for our client
 //! of other servers alike; the second knows the calendars.
@@ -57,6 +57,7 @@ pub mod clock;
 pub mod config;
 pub mod dav;
 pub mod entropy;
+pub mod failpoint;
 pub mod feed;
 pub mod ical;
 pub mod id;

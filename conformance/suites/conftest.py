@@ -7,7 +7,7 @@ from harness.upstream import Radicale, Xandikos
 
 
 # The longest ones, which begin first so that none is waited for at the end.
-LONG = ["test_pages", "test_feeds", "test_brake", "test_kill", "test_outage"]
+LONG = ["test_pages", "test_failpoints", "test_feeds", "test_brake", "test_kill", "test_outage"]
 
 
 def pytest_collection_modifyitems(items):

@@ -11,6 +11,7 @@ use super::socket::AdminSocket;
 use super::{Gateway, alerts, edge, housekeeping, process, socket_path, vitals};
 use crate::cli::admin::Failure;
 use crate::config::{Config, LogFormat};
+use crate::failpoint;
 use crate::telemetry;
 
 /// From the signal to the end, whatever hangs.
@@ -102,6 +103,7 @@ impl Running {
     async fn stop(self, gateway: &Gateway) -> Result<(), Failure> {
         self.stop.send_replace(true);
         gateway.stopping.cancel();
+        failpoint::reach("shutdown.draining");
         let (edge, sync, admin) = (self.edge.abort_handle(), self.sync.abort_handle(), self.admin.abort_handle());
         let (housekeeping, alerts) = (self.housekeeping.abort_handle(), self.alerts.abort_handle());
         let (vitals, push) = (self.vitals.abort_handle(), self.push.abort_handle());

@@ -12,6 +12,7 @@ use super::keys::CANARY;
 use crate::cli::admin::{Failure, upkeep};
 use crate::clock::Clock;
 use crate::config::{Config, Engine};
+use crate::failpoint;
 use crate::store::{Batch, Record, Store, Table, tables};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +46,7 @@ pub(super) async fn settle(config: &Config, store: &dyn Store, clock: &dyn Clock
     if used && !matches!(config.storage.engine, Engine::Memory) {
         let folder = config.storage.path.join(format!("before-{own}"));
         back_up(store, clock, &folder).await?;
+        failpoint::reach("migrate.step");
     }
     let mut batch = Batch::new();
     WRITTEN.put(&mut batch, &name, &Written { by: own.to_owned() });

@@ -7,6 +7,7 @@ use super::invite::{Written, is_silent};
 use super::path::Path;
 use super::put::done;
 use super::{Failure, Request, Service};
+use crate::failpoint;
 
 impl Service {
     pub(super) async fn delete(&self, request: &Request<'_>) -> Result<Response<Body>, Failure> {
@@ -14,12 +15,14 @@ impl Service {
             Path::Object(place) => {
                 let conditions = self.conditions(request.headers, place).await?;
                 let before = self.before(place).await?;
+                failpoint::reach("delete.validated");
                 let deleted = self.calendars.delete(place, &conditions, &request.visitor.author()).await;
                 let deleted = deleted.map_err(|error| Failure::of_write(error, place))?;
                 self.settle(&deleted.pending).await?;
                 let silent = is_silent(request.headers);
                 let written = Written { visitor: &request.visitor, event: deleted.event, before, after: None, silent };
                 self.tell_participants(written).await;
+                failpoint::reach("delete.before_response");
                 Ok(done(false))
             }
             Path::Message(user, name) => {

@@ -4,6 +4,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderVa
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::dav::Precondition;
+use crate::failpoint;
 use crate::ical::{Object, itip};
 use crate::id::Etag;
 
@@ -25,6 +26,7 @@ impl Service {
         let after = self.schedules().then(|| object.clone());
         // Most objects invite nobody: then there is no tag, and nothing has to be looked up for it.
         let invites = after.as_ref().is_some_and(|object| itip::organizer(object).is_some());
+        failpoint::reach("put.validated");
         let put = self.calendars.put(place, object, &conditions, &request.visitor.author()).await;
         let put = put.map_err(|error| Failure::of_write(error, place))?;
         self.settle(&put.pending).await?;
@@ -38,6 +40,7 @@ impl Service {
         if invites {
             set_schedule_tag(response.headers_mut(), self.schedule_tag_at(place).await?);
         }
+        failpoint::reach("put.before_response");
         Ok(response)
     }
 }

@@ -29,6 +29,17 @@ pub enum Applied {
     Touch(Touch),
 }
 
+impl Applied {
+    /// What was decided on the way here.
+    pub fn clash(&self) -> Option<&Clash> {
+        match self {
+            Self::Upsert(upsert) => upsert.clash.as_ref(),
+            Self::Remove(remove) => remove.clash.as_ref(),
+            Self::Touch(touch) => touch.clash.as_ref(),
+        }
+    }
+}
+
 /// A remote item's content for an event.
 #[derive(Clone, Debug)]
 pub struct Upsert {

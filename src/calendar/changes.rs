@@ -21,6 +21,7 @@ use sha2::Digest;
 use crate::calendar::record::{CHANGES, COLLECTIONS, Change, ChangeRow, EntryRow, counter};
 use crate::calendar::view::Entry;
 use crate::calendar::{Calendars, Collection, PutError};
+use crate::failpoint;
 use crate::id::{CollectionId, CollectionName, ResourceName};
 use crate::store::{Batch, Key, KeyRange, StoreError, tables};
 
@@ -145,6 +146,7 @@ impl Calendars {
             }
             forgotten += old.len() as u64;
             self.store.commit(batch).await?;
+            failpoint::reach("gc.tombstone");
         }
     }
 

@@ -8,6 +8,7 @@ use crate::calendar::draft::Draft;
 use crate::calendar::intent::{Cause, Pending};
 use crate::calendar::record::{Author, EtagOctets, EventRow, PROPERTIES};
 use crate::calendar::{ATTEMPTS, Calendars, Conditions, PutError, Refusal};
+use crate::failpoint;
 use crate::ical::{Defect, DefectClass, Object};
 use crate::id::{CollectionName, Etag, EventId, Place};
 use crate::store::Batch;
@@ -138,6 +139,7 @@ impl Calendars {
     ) -> Result<Put, PutError> {
         let mut draft = Draft::new(self, &place.collection.user, author.clone(), Cause::Edit);
         let written = self.put_into(&mut draft, place, object, conditions).await?;
+        failpoint::transaction("put");
         written.commit(draft, Batch::new()).await
     }
 
@@ -145,6 +147,7 @@ impl Calendars {
         let mut draft = Draft::new(self, &place.collection.user, author.clone(), Cause::Delete);
         let event = find(&mut draft, place, conditions).await?.ok_or(PutError::NotFound)?;
         remove(&mut draft, event, &place.collection.name).await?;
+        failpoint::transaction("delete");
         Ok(Deleted { event, pending: draft.commit(Batch::new()).await? })
     }
 

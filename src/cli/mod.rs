@@ -29,6 +29,7 @@ use crate::calendar::Criterion;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::entropy::{Entropy, OsEntropy};
+use crate::failpoint;
 use crate::subscription::Rules as FeedRules;
 
 /// Reads the process's arguments and does what they say.
@@ -68,6 +69,7 @@ async fn perform(args: Args) -> Result<Option<Answer>, Failure> {
         return Ok(Some(answer(json!({ "name": "lineartime", "version": version }), text)));
     }
     let loaded = Loaded::from_process(args.config.as_deref())?;
+    failpoint::arm().map_err(|error| Failure(error.to_string()))?;
     match command {
         Command::Serve => {
             app::serve(loaded.config).await?;

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::sections::Config;
+use crate::failpoint;
 use crate::vault::Secret;
 
 /// A configuration, and where it came from.
@@ -72,7 +73,8 @@ impl Loaded {
         };
         let mut notes = Vec::new();
         for (name, value) in variables {
-            let Some(path) = name.strip_prefix(PREFIX).filter(|_| name != FILE) else { continue };
+            let is_setting = name != FILE && name != failpoint::VARIABLE;
+            let Some(path) = name.strip_prefix(PREFIX).filter(|_| is_setting) else { continue };
             // Container platforms make variables as LINEARTIME_PORT for a service of this name.
             if !path.contains("__") {
                 notes.push(format!("{name} is not read: section and key are joined by two underscores"));

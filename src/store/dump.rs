@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::{Batch, CommitError, Key, Store, StoreError, folder, tables};
+use crate::failpoint;
 
 const MAGIC: &[u8] = b"lineartime dump 1\n";
 /// Longer than any row of ours: a length beyond it is damage, not a reason to ask for memory.
@@ -69,6 +70,7 @@ pub async fn dump(store: &dyn Store, out: &mut (dyn Write + Send)) -> Result<Sum
                 let length = u32::try_from(key.as_bytes().len()).map_err(|_| DumpError::Damaged("a key too long"))?;
                 writer.record(&[&length.to_be_bytes(), key.as_bytes(), value])?;
                 rows += 1;
+                failpoint::reach("backup.copying");
             }
         }
         Ok::<_, DumpError>(())

@@ -14,6 +14,7 @@ use crate::calendar::{
     Applied, Author, Clash, ConflictId, ConflictKind, Decision, EventRow, Follow, Intent, Outcome, Remove, Touch,
     Upsert, Version as Side, Want,
 };
+use crate::failpoint;
 use crate::ical::{self, Object};
 use crate::id::{EventId, ResourceName, SourceId, UserId};
 use crate::jobs::Priority;
@@ -348,7 +349,13 @@ impl Engine {
                 self.put_rows(target, rows, outcome, batch);
             }
         };
-        self.calendars.apply(&target.source.user, &target.source.id, applied, write).await.map(drop)
+        let clashes = applied.iter().any(|one| one.clash().is_some());
+        let written = self.calendars.apply(&target.source.user, &target.source.id, applied, write).await;
+        failpoint::reach("apply.item");
+        if clashes && written.is_ok() {
+            failpoint::reach("conflict.loser_saved");
+        }
+        written.map(drop)
     }
 
     /// Events leave the source whose copy was shown. A twin, which differed when the two met and has been left as it is

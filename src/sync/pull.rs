@@ -17,6 +17,7 @@ use super::reconcile;
 use super::record::{self, CURSORS, CursorRow, HELD, Held, Linked};
 use super::{Engine, Target};
 use crate::calendar::{Mirror, PutError};
+use crate::failpoint;
 use crate::ical::Object;
 use crate::provider::{Cursor, Fault, Item, Page, Position, RemoteId, Then, Version};
 use crate::store::{Batch, StoreError};
@@ -92,6 +93,7 @@ impl Engine {
         }
         self.confirmed.doubt(&job.source);
         self.take(&target, round, row).await?;
+        failpoint::reach("pull.after_cursor");
         self.confirmed.confirm(&job.source);
         Ok(told)
     }
@@ -228,8 +230,10 @@ impl Engine {
         let (mut page, mut tokens) = (first, HashSet::new());
         for _ in 0..PAGES {
             self.attempts.looked_at(&target.source.id, Kind::Pull, page.items.len());
+            failpoint::reach("pull.page.received");
             items.extend(page.items);
             gone.extend(page.gone);
+            failpoint::reach("pull.page.staged");
             match page.then {
                 Then::Done(cursor) => return Ok(Round { items, gone, complete: page.complete, whole, cursor }),
                 Then::Next(token) if tokens.insert(token.0.clone()) => {
@@ -428,6 +432,9 @@ impl Engine {
             let chunk = chunks.next().unwrap_or_default();
             let batch = if chunks.peek().is_none() { also.take() } else { None };
             let is_last = batch.is_some();
+            if is_last {
+                failpoint::reach("pull.before_cursor");
+            }
             self.take_gone(target, chunk, &batch.unwrap_or_default()).await?;
             if is_last {
                 return Ok(());

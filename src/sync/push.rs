@@ -18,6 +18,7 @@ use crate::calendar::{
     Applied, Before, Cause, Clash, ConflictKind, Decision, EventRow, Intent, Mirror, PushJob, PutError, Touch,
     Version as Side, Want,
 };
+use crate::failpoint;
 use crate::ical::{self, Merged, Object};
 use crate::id::{EventId, SourceId};
 use crate::jobs::Priority;
@@ -136,6 +137,7 @@ impl Engine {
                 return Ok(false);
             };
             wishes.push(outgoing.intent.seq);
+            failpoint::reach("outbox.picked");
             let sent = match ON_HOLD.get(&*self.store, &(target.source.id.clone(), event)).await? {
                 Some(hold) => self.keep_back(target, &outgoing, hold).await,
                 None => self.send(target, &outgoing).await,
@@ -191,6 +193,7 @@ impl Engine {
     }
 
     async fn send(&self, target: &Target, out: &Outgoing) -> Result<Done, PullError> {
+        failpoint::reach("outbox.before_send");
         match (&out.ours, &out.linked) {
             (Some(ours), None) => self.create(target, out, ours).await,
             (Some(ours), Some(linked)) => self.update(target, out, (ours, linked)).await,
@@ -412,8 +415,15 @@ impl Engine {
         let mut batch = Batch::new();
         self.calendars.clear_intent_into(&mut batch, source, out.event, &out.intent);
         rows(&mut batch);
+        failpoint::reach("outbox.reply_before_persist");
         match self.store.commit(batch).await {
-            Ok(_) => Ok(Done::Settled),
+            Ok(_) => {
+                failpoint::reach("outbox.persisted");
+                if out.intent.cause == Cause::Move && out.ours.is_some() {
+                    failpoint::reach("move.between_src_dst");
+                }
+                Ok(Done::Settled)
+            }
             Err(CommitError::Store(error)) => Err(error.into()),
             Err(CommitError::Stale(_)) => {
                 let mut batch = Batch::new();

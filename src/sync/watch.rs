@@ -18,6 +18,7 @@ use super::{Engine, SyncError};
 use crate::account::Account;
 use crate::calendar::Mirror;
 use crate::entropy;
+use crate::failpoint;
 use crate::id::{AccountId, CollectionId, SourceId};
 use crate::jobs::{NewJob, Priority};
 use crate::provider::{Channel, Fault, Hook, Provider, RemoteId};
@@ -315,7 +316,10 @@ impl Engine {
         self.remember(&watch).await?;
         let remote = wish.target.map(|(_, remote)| remote);
         let opened = match wish.old {
-            Some(old) => provider.renew(remote, &hook, &old.channel).await,
+            Some(old) => {
+                failpoint::reach("watch.renew");
+                provider.renew(remote, &hook, &old.channel).await
+            }
             None => provider.watch(remote, &hook).await,
         };
         let channel = match opened {
@@ -339,6 +343,7 @@ impl Engine {
             self.forget(&watch).await?;
         }
         watch.channel = channel;
+        failpoint::reach("watch.created_before_persist");
         // A word that it has ended, which may have come meanwhile, stands.
         self.remember_over(&watch, wish.old.filter(|_| is_same)).await?;
         let has_gap = wish.old.is_some_and(|old| old.channel.expires <= now);

@@ -22,6 +22,7 @@ use url::{Host, Url};
 
 use super::egress::{PrivateAddresses, is_special};
 use super::{SendRules, Service, Transport, TransportError, Unreachable};
+use crate::failpoint;
 
 /// Sends requests over the network.
 pub struct HttpTransport {
@@ -152,7 +153,11 @@ impl Transport for HttpTransport {
             _ => &self.open,
         };
         *outgoing.timeout_mut() = Some(rules.total);
+        let is_write = !matches!(outgoing.method().as_str(), "GET" | "HEAD" | "OPTIONS" | "PROPFIND" | "REPORT");
         let answer = client.execute(outgoing).await.map_err(|e| explain(&e, &host))?;
+        if is_write {
+            failpoint::reach("outbox.sent_no_reply");
+        }
         let rules = SendRules { max_body: rules.max_body.min(self.max_body), ..*rules };
         receive(answer, &rules, &host).await
     }

@@ -142,8 +142,10 @@ pub(super) fn cipher(key: &Zeroizing<[u8; 32]>) -> Aes256Gcm {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
-    use crate::entropy::SeededEntropy;
+    use crate::entropy::{OsEntropy, SeededEntropy};
     use crate::vault::{KeyRing, MasterKey};
 
     fn ring(seed: u64) -> KeyRing {
@@ -175,6 +177,21 @@ mod tests {
         let (ring, entropy) = (ring(1), SeededEntropy::new(9));
         let plain = Secret::new("x");
         assert_ne!(ring.seal(&entropy, b"r", &plain), ring.seal(&entropy, b"r", &plain));
+    }
+
+    /// Reliability O13.
+    #[test]
+    fn of_a_million_nonces_no_two_are_alike() {
+        let (ring, entropy, plain) = (ring(1), OsEntropy, Secret::new("x"));
+        // Sealing is slow where nothing is optimised.
+        let count = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
+        let nonces: HashSet<[u8; NONCE]> = (0..count)
+            .map(|_| {
+                let sealed = ring.seal(&entropy, b"r", &plain);
+                sealed.as_bytes()[1 + KEY_ID..][..NONCE].try_into().unwrap()
+            })
+            .collect();
+        assert_eq!(nonces.len(), count);
     }
 
     #[test]

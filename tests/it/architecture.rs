@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floor 0, usable everywhere.
-const GROUND: &[&str] = &["clock", "entropy", "telemetry"];
+const GROUND: &[&str] = &["clock", "entropy", "failpoint", "telemetry"];
 
 /// Module, and what it may import besides itself and the ground floor.
 const FLOORS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("entropy", &[]),
+    ("failpoint", &[]),
     ("telemetry", &[]),
     ("ical", &[]),
     ("store", &[]),

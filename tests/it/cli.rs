@@ -4,10 +4,15 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use lineartime::clock::SystemClock;
+use lineartime::entropy::OsEntropy;
+use lineartime::store::{self, Batch, Config, EngineKind, Record, Table, tables};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse battery staple\n";
@@ -118,6 +123,48 @@ fn commands_do_the_same_with_a_server_and_without_one() {
     home.ok(&["user", "remove", "ben", "--yes"]);
     assert_eq!(names(&home.json(&["user", "list"])), [json!("ana")]);
     assert!(home.fails(&["status", "--ready"]).contains("no server"));
+}
+
+/// The row that names the release which wrote a store last.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Written {
+    by: String,
+}
+
+impl Record for Written {
+    const FORMAT: u8 = 1;
+}
+
+/// Makes a store look as if the release before had written it.
+fn written_before(folder: &Path) {
+    let config = Config::new(EngineKind::Sled, folder);
+    let store = store::open(&config, &SystemClock::new(), &OsEntropy).unwrap();
+    let mut batch = Batch::new();
+    let before = Written { by: "0.0.9".to_owned() };
+    Table::<String, Written>::new(tables::META).put(&mut batch, &"written".to_owned(), &before);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        store.commit(batch).await.unwrap();
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn an_upgrade_that_is_cut_off_is_done_at_the_next_start() {
+    let home = Home::new();
+    home.ok(&["user", "add", "ana", "--password-stdin"]);
+    written_before(&home.data());
+    let mut upgrade = home.command(&["user", "list"]);
+    let ended = upgrade.env("LINEARTIME_FAILPOINT", "migrate.step").output().unwrap();
+    assert_eq!(ended.status.signal(), Some(6), "{}", String::from_utf8_lossy(&ended.stderr));
+    let backups = || fs::read_dir(home.data()).unwrap().filter(|one| is_backup(one.as_ref().unwrap())).count();
+    assert_eq!(backups(), 1, "the backup comes before anything else");
+    assert_eq!(home.json(&["user", "list"])[0]["name"], json!("ana"));
+    assert_eq!(backups(), 1);
+}
+
+fn is_backup(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().starts_with("before-")
 }
 
 #[cfg(target_os = "linux")]

@@ -99,6 +99,33 @@ async fn a_message_that_comes_too_early_leads_to_another_look() {
     assert_eq!(readings(&world), 0);
 }
 
+/// W5: a service tells of our own write before the answer to it is here, or when that never comes.
+#[tokio::test]
+async fn a_notification_before_the_answer_to_our_own_write_is_no_conflict() {
+    for trouble in [Trouble::AnswerLost, Trouble::CarriedOutBut500] {
+        let (world, service) = told_by(Style::Graph).await;
+        let open = channel(&service);
+        for title in ["Ours", "Ours again"] {
+            let mut left = 1;
+            world.net.trouble(move |request| {
+                let hit = ["/create", "/update"].iter().any(|end| request.uri().path().ends_with(end)) && left > 0;
+                left -= i32::from(hit);
+                hit.then_some(trouble)
+            });
+            world.put(&world.unified(), "1.ics", event("u1", title, "")).await.unwrap();
+            world.idle().await;
+            assert_eq!(tell(&world, &[entry(&open), entry(&open)]).await, 202);
+            world.pass(HOUR).await;
+            assert_eq!(world.summaries(&world.unified()).await, [title]);
+            assert_eq!(service.items().len(), 1);
+        }
+        assert!(world.conflicts().await.is_empty(), "{:?}", world.conflicts().await);
+        service.take_writes();
+        world.pass(HOUR).await;
+        assert_eq!(service.take_writes(), Vec::<String>::new());
+    }
+}
+
 /// W3 and 93: what is wrong beside what is right does nothing, and is answered alike.
 #[tokio::test]
 async fn only_what_knows_the_token_counts() {

@@ -20,6 +20,7 @@ use super::disk::{Shared, State};
 use super::engine::{self, Engine, Rows, guarded};
 use super::folder::{self, Mark, own};
 use super::{Batch, CommitError, Receipt, StoreError, SyncObserver, TableId};
+use crate::failpoint;
 
 /// A group ends with this many batches or octets, so that nobody waits long behind others.
 const GROUP: usize = 256;
@@ -292,7 +293,9 @@ impl<E: Engine> Settler<E> {
         if !written {
             return Ok(());
         }
+        failpoint::flush("before_flush");
         self.shared.read(Engine::sync)?;
+        failpoint::flush("after_flush");
         if let Some(observer) = &self.observer {
             let _still = self.gate.applying.lock().unwrap_or_else(PoisonError::into_inner);
             observer.synced(self.shared.folder());

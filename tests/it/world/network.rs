@@ -128,7 +128,11 @@ impl Network {
     pub async fn strike(&self, name: &str, what: &str) -> Option<Trouble> {
         self.sent.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        let trouble = self.hook.lock().unwrap().as_mut().and_then(|hook| hook(&Request::new(Bytes::new())));
+        let told = Request::builder()
+            .uri(format!("/{}", what.split(' ').next().unwrap_or_default()))
+            .body(Bytes::new())
+            .unwrap();
+        let trouble = self.hook.lock().unwrap().as_mut().and_then(|hook| hook(&told));
         self.lines.lock().unwrap().push(format!("{name} {what} -> {trouble:?}"));
         if let Some(Trouble::Slow(seconds)) = trouble {
             self.clock.sleep(Duration::from_secs(seconds)).await;

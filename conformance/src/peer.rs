@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -95,6 +96,44 @@ impl Peer {
     /// The number of the process.
     pub fn process(&self) -> Result<u32> {
         self.child.id().context("the peer has ended")
+    }
+}
+
+/// A server that somebody else has started, as a file describes it.
+///
+/// ```toml
+/// name = "cyrus"
+/// host = "127.0.0.1:8080"
+/// user = "ana"
+/// password = "secret"
+/// home = "/dav/calendars/user/ana/"
+/// collection = "/dav/calendars/user/ana/Work/"
+/// process = 4711                  # to see what processor time and memory it takes; may be left out
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Described {
+    /// What the table calls it.
+    pub name: String,
+    /// `address:port`; plain HTTP.
+    pub host: String,
+    /// Who asks.
+    pub user: String,
+    /// Their password.
+    pub password: String,
+    /// The path of the calendar's home.
+    pub home: String,
+    /// The path of a calendar that is empty.
+    pub collection: String,
+    /// Its process.
+    pub process: Option<u32>,
+}
+
+impl Described {
+    /// Reads such a file.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} describes no server", file.display()))
     }
 }
 

@@ -138,14 +138,43 @@ pub fn memory(process: u32) -> Result<(u64, u64)> {
     Ok((field("VmRSS:")?, field("VmHWM:")?))
 }
 
-/// The processor time that a process has used, in the system's ticks of 10 ms.
+/// The processor time that a process has used, and all that it has started, in the system's ticks of 10 ms.
 pub fn processor_time(process: u32) -> Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name, in parentheses, may hold anything.
-    let (_, fields) = stat.rsplit_once(')').context("an unknown form of /proc/*/stat")?;
-    let ticks: u64 =
-        fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 = family(process)?.iter().filter_map(|one| Stat::of(*one)).map(|stat| stat.ticks).sum();
+    ensure!(ticks > 0 || Stat::of(process).is_some(), "the process {process} has ended");
     Ok(Duration::from_millis(ticks * 10))
+}
+
+/// A process with its children and theirs.
+pub fn family(process: u32) -> Result<Vec<u32>> {
+    let numbers = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let parents: Vec<(u32, u32)> = numbers.filter_map(|one| Some((one, Stat::of(one)?.parent))).collect();
+    let mut family = vec![process];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(one, _)| *one));
+        next += 1;
+    }
+    Ok(family)
+}
+
+/// What of `/proc/*/stat` is needed.
+struct Stat {
+    parent: u32,
+    /// Its own, and those of children that have ended.
+    ticks: u64,
+}
+
+impl Stat {
+    /// `None` once it has ended.
+    fn of(process: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name, in parentheses, may hold anything.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+        let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        Some(Self { parent: fields.get(1)?.parse().ok()?, ticks })
+    }
 }
 
 /// An address that nobody listens on.

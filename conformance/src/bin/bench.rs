@@ -2,18 +2,19 @@
 //!
 //!     bench BINARY [--engine sled|redb]                      what must hold: ratios within one run
 //!     bench BINARY --writers [--engine sled|redb]            the last of these alone: group commit
-//!     bench BINARY --table [--sizes 1000,10000] [--peers VENV] [--seconds 2] [--engine sled|redb]
-//!                                                            every workload; beside Radicale and Xandikos from VENV
+//!     bench BINARY --table [--sizes 1000,10000] [--peers VENV] [--server FILE]... [--seconds 2] [--patience 120] [--engine sled|redb]
+//!                                                            every workload; beside Radicale and Xandikos from VENV, and
+//!                                                            beside any server that a file describes (see `peer::Described`)
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures real time and prints a table")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use conformance::peer::{self, Kind, Peer};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use conformance::peer::{self, Described, Kind, Peer};
 use conformance::seed::{self, Spread, event};
-use conformance::server::{Gateway, Setting, USER, memory};
+use conformance::server::{Gateway, PASSWORD, Setting, USER, family, memory};
 use conformance::workload::{MONTH, Target, Workload, seed, sync_body, sync_token};
 
 /// Sixty events begin in every four weeks, however many there are: so a month's answer is of one size.
@@ -28,22 +29,35 @@ struct Options {
     writers: bool,
     sizes: Vec<u32>,
     peers: Option<PathBuf>,
+    servers: Vec<Described>,
     time: Duration,
+    /// A cell of the table takes no longer.
+    patience: Duration,
 }
 
 impl Options {
     fn read() -> Result<Self> {
         let mut arguments = std::env::args().skip(1);
         let binary = PathBuf::from(arguments.next().context("usage: bench BINARY [--engine sled] [--table]")?);
-        let (sizes, time) = (vec![1_000, 10_000], Duration::from_secs(2));
-        let mut options =
-            Self { binary, engine: "sled".to_owned(), table: false, writers: false, sizes, peers: None, time };
+        let mut options = Self {
+            binary,
+            engine: "sled".to_owned(),
+            table: false,
+            writers: false,
+            sizes: vec![1_000, 10_000],
+            peers: None,
+            servers: Vec::new(),
+            time: Duration::from_secs(2),
+            patience: Duration::from_secs(120),
+        };
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
             match name.as_str() {
                 "--engine" => options.engine = value()?,
                 "--table" => options.table = true,
                 "--writers" => options.writers = true,
+                "--server" => options.servers.push(Described::read(Path::new(&value()?))?),
+                "--patience" => options.patience = Duration::from_secs_f64(value()?.parse()?),
                 "--peers" => options.peers = Some(PathBuf::from(value()?)),
                 "--seconds" => options.time = Duration::from_secs_f64(value()?.parse()?),
                 "--sizes" => {
@@ -91,7 +105,7 @@ async fn compare(options: &Options, parent: &Path, events: u32) -> Result<()> {
     let seeded = f64::from(events) / begun.elapsed().as_secs_f64();
     let filled = gateway.memory()?;
     let started = gateway.restart().await?;
-    target.process = gateway.process()?;
+    target.process = Some(gateway.process()?);
     let idle = gateway.memory()?;
     let mut targets = vec![target];
     let mut peers = Vec::new();
@@ -101,7 +115,8 @@ async fn compare(options: &Options, parent: &Path, events: u32) -> Result<()> {
             targets.push(Target {
                 name: kind.name().to_owned(),
                 host: peer.host.clone(),
-                process: peer.process()?,
+                login: (USER.to_owned(), PASSWORD.to_owned()),
+                process: Some(peer.process()?),
                 collection: kind.collection().to_owned(),
                 home: kind.home().to_owned(),
                 events,
@@ -110,6 +125,11 @@ async fn compare(options: &Options, parent: &Path, events: u32) -> Result<()> {
             peers.push(peer);
         }
     }
+    for server in &options.servers {
+        let target = described(server, events, spread);
+        seed(&target, 0..events, 4, event).await?;
+        targets.push(target);
+    }
     let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
     println!("\n| {events} events | {} | octets |", names.join(" | "));
     println!("| --- |{}", " --- |".repeat(names.len() + 1));
@@ -117,7 +137,8 @@ async fn compare(options: &Options, parent: &Path, events: u32) -> Result<()> {
         let mut cells = Vec::new();
         let mut octets = 0;
         for target in &targets {
-            match workload.run(target, options.time).await {
+            let run = tokio::time::timeout(options.patience, workload.run(target, options.time));
+            match run.await.unwrap_or_else(|_| Err(anyhow!("over {} s", options.patience.as_secs()))) {
                 Ok(figure) => {
                     octets = if cells.is_empty() { figure.octets } else { octets };
                     let by_rate = workload == Workload::CreateBySixteen;
@@ -128,19 +149,40 @@ async fn compare(options: &Options, parent: &Path, events: u32) -> Result<()> {
         }
         println!("| {} | {} | {octets} |", workload.title(), cells.join(" | "));
     }
-    let now = targets.iter().map(|target| memory(target.process)).collect::<Result<Vec<_>>>()?;
-    let now: Vec<_> = now.iter().map(|(resident, peak)| format!("{resident}, {peak}")).collect();
+    let now: Vec<_> = targets.iter().map(|target| shown_memory(target.process)).collect();
     println!("| W13 memory after that: resident, peak (MiB) | {} | |", now.join(" | "));
     println!("gateway: filled at {seeded:.0}/s, then {} MiB (peak {} MiB);", filled.0, filled.1);
     println!("started again in {:.0} ms, then {} MiB", started.as_secs_f64() * 1e3, idle.0);
     Ok(())
 }
 
+/// Of a process with those that it has started, MiB.
+fn shown_memory(process: Option<u32>) -> String {
+    let Some(family) = process.and_then(|process| family(process).ok()) else { return "–".to_owned() };
+    let each = family.into_iter().filter_map(|one| memory(one).ok());
+    let (resident, peak) = each.fold((0, 0), |(resident, peak), (more, high)| (resident + more, peak + high));
+    format!("{resident}, {peak}")
+}
+
+fn described(server: &Described, events: u32, spread: Spread) -> Target {
+    Target {
+        name: server.name.clone(),
+        host: server.host.clone(),
+        login: (server.user.clone(), server.password.clone()),
+        process: server.process,
+        collection: server.collection.clone(),
+        home: server.home.clone(),
+        events,
+        spread,
+    }
+}
+
 fn target(gateway: &Gateway, events: u32, spread: Spread) -> Result<Target> {
     Ok(Target {
         name: "gateway".to_owned(),
         host: gateway.host.clone(),
-        process: gateway.process()?,
+        login: (USER.to_owned(), PASSWORD.to_owned()),
+        process: Some(gateway.process()?),
         collection: format!("/dav/calendars/{USER}/unified/"),
         home: format!("/dav/calendars/{USER}/"),
         events,

@@ -408,3 +408,35 @@ def test_an_event_is_created_called_off(world, google):
     settle(world)
     assert found(world, "Off")[0], answer.status
     assert len(google.requests) - n < 12 and world.json("status", "ana")["queue"] == 0, (len(google.requests) - n)
+
+
+@pytest.mark.parametrize("ours, more", [(True, {}), (False, {"recurrence": ["RRULE:FREQ=WEEKLY;COUNT=6"]})], ids=["ours", "theirs"])
+def test_an_edit_follows_an_event_that_was_moved_there(world, google, ours, more):
+    """In the web interface somebody moves the event to another calendar, while an edit of it waits here."""
+    team = "team@group.calendar.google.com"
+    google.add_calendar(team, "Team")
+    connect(world)
+    dav = world.dav()
+    if ours:
+        lines = ["DTSTART;TZID=Europe/Paris:20260202T090000", "DTEND;TZID=Europe/Paris:20260202T100000", "SUMMARY:Wander",
+                 *more.get("recurrence", [])]
+        assert dav.put(world.unified() + "w.ics", event("w@x", lines)).status == 201
+    else:
+        google.put(id="wander1", summary="Wander", start=timed("02-02", 9), end=timed("02-02", 10), **more)
+    world.sync()
+    name, text = found(world, "Wander")
+
+    def hook(*_):
+        raise Refused(503, "backendError")
+
+    google.hook = hook
+    answer = dav.put(name, text.replace("SUMMARY:Wander", "SUMMARY:Wander\r\nLOCATION:Edited here"))
+    assert answer.status == 204
+    google.hook = None
+    query = {"destination": team, "sendUpdates": "none"}
+    google.do_events_move({"calendarId": google.email, "eventId": google.live()["Wander"]["id"]}, query, None, None)
+    settle(world)
+    assert "Wander" not in google.live(), "it was made anew where it had left"
+    assert google.live(team)["Wander"]["location"] == "Edited here"
+    assert google.mails == []
+    assert [name for name, text in {name: dav.get(name).text for name in dav.listing(world.unified())}.items() if "Edited here" in text] == [name]

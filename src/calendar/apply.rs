@@ -11,7 +11,7 @@
 use crate::calendar::conflict::{Conflict, ConflictId, ConflictKind, Decision};
 use crate::calendar::draft::Draft;
 use crate::calendar::history::Before;
-use crate::calendar::intent::{Cause, Pending, Want};
+use crate::calendar::intent::{Cause, Intent, Pending, Want};
 use crate::calendar::record::{Author, EtagOctets};
 use crate::calendar::{Calendars, PutError, Refusal};
 use crate::ical::{Object, same_meaning};
@@ -216,6 +216,27 @@ impl Calendars {
             }
         }
         draft.commit(also).await
+    }
+
+    /// The event, which is still in generation `seen`, was moved at its provider from one collection to another while `intent`
+    /// was waiting: it is in the other one now, and the wish goes to that one's source as whoever had it wished it.
+    pub(crate) async fn relocate(
+        &self,
+        user: &UserId,
+        (event, seen): (EventId, u64),
+        (from, to): (&CollectionName, &CollectionName),
+        intent: &Intent,
+        also: Batch,
+    ) -> Result<(), PutError> {
+        let mut draft = Draft::new(self, user, intent.author.clone(), intent.cause);
+        if draft.load(event).await?.generation != seen {
+            return Err(PutError::Stale);
+        }
+        draft.join(event, to, None).await?;
+        draft.leave(event, from).await?;
+        draft.tell_author(event).await?;
+        draft.because(event, "it was moved to another calendar at its provider").await?;
+        draft.commit(also).await.map(drop)
     }
 
     /// The collections that an event has left for `source`, and whose own sources have yet to be told so: they hold it

@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::component::{Component, Object, Property};
-use super::instances::{Budget, Occurrence, Overrun, Set, TimeRange, instant_of, zone_of};
+use super::instances::{Budget, Occurrence, Overrun, Set, TimeRange};
 use super::recur::Flow;
 use super::spans::period_of;
+use super::timing::{instant_of, zone_of};
 use super::value::{DateOrTime, Duration, Period};
 use super::zone::{Zone, Zones};
 

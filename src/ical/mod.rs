@@ -23,6 +23,7 @@ mod rule;
 mod spans;
 mod stream;
 mod text;
+mod timing;
 mod validate;
 mod value;
 mod vtimezone;

@@ -6,10 +6,11 @@
 use bytes::Bytes;
 
 use super::component::{Component, Object, Property};
-use super::instances::{Budget, Occurrence, Overrun, Set, TimeRange, instant_of, zone_of};
+use super::instances::{Budget, Occurrence, Overrun, Set, TimeRange};
 use super::recur::Flow;
 use super::spans::period_of;
 use super::text::fold_line;
+use super::timing::{instant_of, zone_of};
 use super::value::{DateOrTime, Duration, Period};
 use super::zone::{Zone, Zones};
 

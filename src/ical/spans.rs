@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::component::{Component, Object};
-use super::instances::{Budget, Overrun, Set, TimeRange, Timing, instant_of, zone_of};
+use super::instances::{Budget, Overrun, Set, TimeRange};
 use super::recur::Flow;
 use super::repeat::{Frequency, Rule};
+use super::timing::{Timing, instant_of, zone_of};
 use super::value::{DateOrTime, Period};
 use super::zone::{Zone, Zones};
 

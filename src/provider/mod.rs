@@ -63,6 +63,11 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Ok(self.identity(calendar, key))
     }
 
+    /// The object with this UID in the calendar, whoever made it, as far as it can be found.
+    async fn find(&self, calendar: &RemoteId, key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {
+        self.made(calendar, key, uid).await
+    }
+
     /// Creates the object under an identity that follows from `key`, so that a second try cannot double it.
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault>;
 

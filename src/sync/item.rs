@@ -319,6 +319,11 @@ pub(super) fn plan_gone(seen: Seen, step: Step) -> Option<Planned> {
 }
 
 impl Planned {
+    /// Whether the event is to be made anew where it is gone.
+    pub(super) fn recreates(&self) -> bool {
+        matches!(&self.applied, Applied::Touch(Touch { clash: Some(clash), .. }) if clash.kind == ConflictKind::EditDelete)
+    }
+
     /// Whether the event leaves the source.
     pub(super) fn removes(&self) -> bool {
         matches!(self.applied, Applied::Remove(_))

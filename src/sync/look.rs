@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
+use super::item::Planned;
 use super::job::PullJob;
 use super::pull::PullError;
 use super::push::{Done, Outgoing};
@@ -79,7 +80,11 @@ impl Engine {
             Err(Fault::Gone) => {
                 let seen = self.see(target, Version { id: remote.clone(), tag: None }, None).await?;
                 let step = reconcile::absent(&seen.here);
-                let planned = item::plan_gone(seen, step).into_iter().collect();
+                let planned = item::plan_gone(seen, step);
+                if planned.as_ref().is_some_and(Planned::recreates) && self.follow(target, remote).await? {
+                    return Ok(Done::Again);
+                }
+                let planned = planned.into_iter().collect();
                 return self.moved(self.commit(target, planned, Batch::new()).await);
             }
             Err(fault) => return Err(fault.into()),

@@ -15,6 +15,7 @@ pub mod check;
 mod choice;
 mod confirmed;
 pub mod decide;
+mod follow;
 mod guard;
 mod invitation;
 mod item;

@@ -447,6 +447,7 @@ impl Engine {
             let (mut planned, mut batch) = (Vec::new(), also.clone());
             for remote in gone {
                 match self.plan_gone(target, remote).await? {
+                    Some(plan) if plan.recreates() && self.follow(target, remote).await? => {}
                     Some(plan) => planned.push(plan),
                     None => record::release(&mut batch, &target.source.id, remote),
                 }

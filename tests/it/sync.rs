@@ -1069,3 +1069,58 @@ async fn check_cycle(world: &World, when: &str) {
     }
     world.assert_quiet(&["a", "b"]).await;
 }
+
+/// Somebody moves an event to another calendar of the account, and somebody edits it here before that is known.
+#[tokio::test]
+async fn an_edit_follows_its_event_to_another_calendar() {
+    for order in ["left first", "arrived first", "edited last", "changed there too"] {
+        let mut world = World::new(1, [("a", Upstream::new(Manners::default(), &["work", "home"]))]);
+        world.boot();
+        world.at("a").put("work", "1.ics", event("u1", "A", ""));
+        world.connect("a").await;
+        let (work, home) = (world.source("a", "work").await, world.source("a", "home").await);
+        let edit = async || {
+            let edited = event("u1", "A", "DESCRIPTION:edited here\r\n");
+            world.put(&world.unified(), "1.ics", edited).await.unwrap();
+        };
+        let hide = |path: &'static str| {
+            world.net.trouble(move |request| request.uri().path().contains(path).then_some(Trouble::Refused));
+        };
+        let there = if order == "changed there too" { "LOCATION:there\r\n" } else { "" };
+        world.at("a").delete("work", "1.ics");
+        world.at("a").put("home", "moved.ics", event("u1", "A", there));
+        match order {
+            "arrived first" => {
+                // Nothing of the calendar that it left is heard.
+                hide("/work/");
+                edit().await;
+                world.sync().await;
+            }
+            "edited last" => {
+                hide("/work/");
+                world.sync().await;
+                edit().await;
+                world.sync().await;
+            }
+            _ => edit().await,
+        }
+        world.net.heal();
+        world.pass(3 * HOUR).await;
+        assert_eq!(world.at("a").items("work"), [], "{order}: it was made anew");
+        let items = world.at("a").items("home");
+        assert_eq!(items.len(), 1, "{order}");
+        let text = String::from_utf8(items[0].1.to_vec()).unwrap();
+        assert!(text.contains("edited here"), "{order}: {text}");
+        assert!(text.contains(there.trim_end()), "{order}: {text}");
+        let shown = world.shown(&world.unified()).await;
+        assert_eq!(shown.len(), 1, "{order}");
+        assert!(shown.values().all(|octets| String::from_utf8_lossy(octets).contains("edited here")), "{order}");
+        let of = async |source: &lineartime::account::Source| {
+            let id = lineartime::id::CollectionId::new(&world.user, source.collection.clone());
+            world.shown(&id).await.len()
+        };
+        assert_eq!((of(&work).await, of(&home).await), (0, 1), "{order}");
+        world.check().await;
+        world.assert_quiet(&["a"]).await;
+    }
+}

@@ -211,6 +211,10 @@ impl Provider for CalDav {
         self.created_id(calendar, key)
     }
 
+    async fn find(&self, calendar: &RemoteId, _key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {
+        self.find_uid(calendar, uid).await
+    }
+
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {
         self.create_object(calendar, key, change.object).await
     }

@@ -285,6 +285,12 @@ impl CalDav {
         Ok(None)
     }
 
+    /// The object with this UID, wherever it has it from.
+    pub(super) async fn find_uid(&self, calendar: &RemoteId, uid: &str) -> Result<Option<RemoteId>, Fault> {
+        let collection = self.url(calendar)?;
+        Ok(self.find_holder(&collection, uid).await?.map(|version| version.id))
+    }
+
     async fn version_if_there(&self, id: &RemoteId) -> Result<Option<Version>, Fault> {
         match self.get(id).await {
             Ok(Got { version, .. }) => Ok(Some(version)),

@@ -63,6 +63,13 @@ def end_at(gateway, name, provoke):
     return answer
 
 
+@pytest.fixture
+def google(started):
+    service = started(Google())
+    yield service
+    assert service.violations == []
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A gateway with two calendars of a server, for all the moments one after the other."""
@@ -177,6 +184,25 @@ def test_move_between_two_calendars(world):
     assert uid in radicale.dav().by_uid("/ana/home/") and uid not in radicale.dav().by_uid(radicale.calendar)
 
 
+def test_move_between_two_calendars_of_google(started, tmp_path, google):
+    """What left is told first after the restart: the event is looked for where it went before it is made anew."""
+    team = "team@group.calendar.google.com"
+    google.add_calendar(team, "Team")
+    for n in range(3):
+        google.put(id=f"wander{n}", summary=f"Wander {n}", start={"date": "2026-02-03"}, end={"date": "2026-02-04"})
+    gateway = started(Gateway(tmp_path, **FAST, **google.settings()))
+    gateway.add_user()
+    assert add_google(gateway).returncode == 0
+    gateway.sync()
+    paths, dav = collections(gateway), gateway.dav()
+    for path in list(dav.listing(paths["Ana"])):
+        target = {"Destination": gateway.url + paths["Team"] + path.rsplit("/", 1)[1]}
+        end_at(gateway, "move.between_src_dst", lambda: gateway.dav().request("MOVE", path, headers=target))
+        gateway.sync()
+    assert google.live() == {} and sorted(google.live(team)) == ["Wander 0", "Wander 1", "Wander 2"]
+    assert all(len(texts) == 1 for texts in gateway.dav().by_uid(gateway.unified()).values())
+
+
 def test_a_conflict_whose_loser_was_just_kept(world):
     gateway, radicale = world
     uid = "clash"
@@ -235,13 +261,6 @@ def test_old_lines_of_the_change_log_half_way_thrown_away(world):
     finally:
         del gateway.environment["LINEARTIME_LIMITS__SYNC_TOKEN_AGE"]
     settle(gateway, radicale)
-
-
-@pytest.fixture
-def google(started):
-    service = started(Google())
-    yield service
-    assert service.violations == []
 
 
 @pytest.fixture

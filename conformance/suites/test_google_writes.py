@@ -440,3 +440,35 @@ def test_an_edit_follows_an_event_that_was_moved_there(world, google, ours, more
     assert google.live(team)["Wander"]["location"] == "Edited here"
     assert google.mails == []
     assert [name for name, text in {name: dav.get(name).text for name in dav.listing(world.unified())}.items() if "Edited here" in text] == [name]
+
+
+def test_a_meeting_that_moves_within_the_account_stays_one(world, google):
+    """Made anew and deleted, its guests would hear of one that is called off and of another one."""
+    team = "team@group.calendar.google.com"
+    google.add_calendar(team, "Team")
+    connect(world)
+    dav = world.dav()
+    sources = {one["name"]: f"/dav/calendars/ana/{one['id']}/" for one in world.json("source", "list", "ana") if one["account"]}
+    guest = [{"email": google.email, "self": True, "organizer": True, "responseStatus": "accepted"},
+             {"email": "bo@example.org", "responseStatus": "accepted"}]
+    google.put(**WEEKLY, attendees=guest)
+    google.put(id="talk1", summary="Talk", start=timed("02-03", 9), end=timed("02-03", 10), attendees=guest)
+    world.sync()
+    for title in ("Standup", "Talk"):
+        (name,) = [name for name in dav.listing(sources["Ana"]) if f"SUMMARY:{title}" in dav.get(name).text]
+        target = sources["Team"] + name.rsplit("/", 1)[1]
+        before = google.live()[title]
+        assert dav.request("MOVE", name, headers={"Destination": world.url + target}).status in (201, 204)
+        settle(world)
+        after = google.live(team)[title]
+        assert title not in google.live() and after["id"] == before["id"], [one for one in google.requests if one[0] != "GET"]
+        assert [one["responseStatus"] for one in after["attendees"]] == ["accepted", "accepted"]
+        # And back, with another title in the same breath.
+        text = dav.get(target).text
+        assert dav.request("MOVE", target, headers={"Destination": world.url + name}).status in (201, 204)
+        assert dav.put(name, text.replace(f"SUMMARY:{title}", f"SUMMARY:{title} again")).status == 204
+        settle(world)
+        assert title not in google.live(team) and google.live()[f"{title} again"]["id"] == before["id"]
+    told = [what for _, what in google.mails]
+    assert not {"cancelled", "invited", "deleted", "moved"} & set(told), google.mails
+    assert google.count("POST", "/move") == 4

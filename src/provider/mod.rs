@@ -68,6 +68,20 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         self.made(calendar, key, uid).await
     }
 
+    /// Moves an object that is still at `version` between two calendars of the account, from the first to the second: it stays the
+    /// object that it is, neither deleted nor made anew, so that nobody is told of either. What it is to become goes along
+    /// only as far as the service takes that; what it holds then is in the answer. `None`: nothing was done, and nothing
+    /// like it can be. [`Fault::Gone`]: it is not there (any more), perhaps because it was moved before.
+    async fn relocate(
+        &self,
+        _places: (&RemoteId, &RemoteId),
+        _version: &Version,
+        _key: &IdempotencyKey,
+        _change: &Change<'_>,
+    ) -> Result<Option<Written>, Fault> {
+        Ok(None)
+    }
+
     /// Creates the object under an identity that follows from `key`, so that a second try cannot double it.
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault>;
 

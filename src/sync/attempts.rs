@@ -58,13 +58,14 @@ impl Attempts {
         self.bell.subscribe()
     }
 
-    /// A try begins. It must be told to end.
-    pub(super) fn begin(&self, source: &SourceId, kind: Kind) {
+    /// A try begins: its number, by which its end is told.
+    pub(super) fn begin(&self, source: &SourceId, kind: Kind) -> u64 {
         let mut inner = self.lock();
         let attempt = inner.entry((source.clone(), kind)).or_default();
         attempt.begun += 1;
         attempt.objects = 0;
         self.ring();
+        attempt.begun
     }
 
     /// So many more objects were looked at.
@@ -75,10 +76,10 @@ impl Attempts {
         self.ring();
     }
 
-    /// The try that began last has ended.
-    pub(super) fn end(&self, source: &SourceId, kind: Kind, trouble: Option<String>) {
-        if let Some(attempt) = self.lock().get_mut(&(source.clone(), kind)) {
-            attempt.ended = attempt.begun;
+    /// A try has ended. The next one may have begun by then.
+    pub(super) fn end(&self, source: &SourceId, (kind, number): (Kind, u64), trouble: Option<String>) {
+        if let Some(attempt) = self.lock().get_mut(&(source.clone(), kind)).filter(|attempt| attempt.ended < number) {
+            attempt.ended = number;
             attempt.trouble = trouble;
         }
         self.ring();
@@ -113,13 +114,14 @@ mod tests {
     #[test]
     fn a_try_that_was_under_way_is_told_from_one_that_began_later() {
         let (attempts, source): (_, SourceId) = (Attempts::default(), "s-abc".parse().unwrap());
-        attempts.begin(&source, Kind::Pull);
+        let first = attempts.begin(&source, Kind::Pull);
         let asked = attempts.of(&source, Kind::Pull).begun;
-        attempts.end(&source, Kind::Pull, None);
+        // The next one may begin before the end of this one is told.
+        let second = attempts.begin(&source, Kind::Pull);
+        attempts.end(&source, (Kind::Pull, first), None);
         assert!(attempts.of(&source, Kind::Pull).ended <= asked, "the one under way says nothing of later changes");
-        attempts.begin(&source, Kind::Pull);
         attempts.looked_at(&source, Kind::Pull, 3);
-        attempts.end(&source, Kind::Pull, Some("no".to_owned()));
+        attempts.end(&source, (Kind::Pull, second), Some("no".to_owned()));
         let now = attempts.of(&source, Kind::Pull);
         assert!(now.ended > asked && now.objects == 3 && now.trouble.as_deref() == Some("no"));
         assert_eq!(attempts.of(&source, Kind::Push), Attempt::default());

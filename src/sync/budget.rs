@@ -127,6 +127,22 @@ impl Provider for Paced {
         self.provider.made(calendar, key, uid).await
     }
 
+    async fn find(&self, calendar: &RemoteId, key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {
+        self.bucket.take().await;
+        self.provider.find(calendar, key, uid).await
+    }
+
+    async fn relocate(
+        &self,
+        places: (&RemoteId, &RemoteId),
+        version: &Version,
+        key: &IdempotencyKey,
+        change: &Change<'_>,
+    ) -> Result<Option<Written>, Fault> {
+        self.bucket.take().await;
+        self.provider.relocate(places, version, key, change).await
+    }
+
     async fn changes_afresh(&self, calendar: &RemoteId, before: Option<&Cursor>) -> Result<Page, Fault> {
         self.bucket.take().await;
         self.provider.changes_afresh(calendar, before).await
@@ -134,6 +150,10 @@ impl Provider for Paced {
 
     fn poll_interval(&self, calendar: &RemoteId) -> Option<Duration> {
         self.provider.poll_interval(calendar)
+    }
+
+    fn renames(&self) -> bool {
+        self.provider.renames()
     }
 
     fn deletes_first(&self) -> bool {

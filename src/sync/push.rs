@@ -56,7 +56,7 @@ pub(super) struct Outgoing {
     pub(super) event: EventId,
     pub(super) intent: Intent,
     pub(super) row: EventRow,
-    linked: Option<Linked>,
+    pub(super) linked: Option<Linked>,
     /// What is to be there; `None` if it is to be gone.
     ours: Option<Object>,
 }
@@ -236,6 +236,9 @@ impl Engine {
         if self.has_to_leave(target, out.event).await? {
             return Ok(Done::Waits);
         }
+        if self.carry_over(target, out, ours).await? {
+            return Ok(Done::Again);
+        }
         let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
         let sent = outward(target, out, ours);
         let change = Change { object: &sent, base: None, notify: self.notify(target, out, (None, Some(&sent))).await? };
@@ -319,7 +322,7 @@ impl Engine {
     }
 
     /// Whom the provider may tell of this write.
-    async fn notify(
+    pub(super) async fn notify(
         &self,
         target: &Target,
         out: &Outgoing,

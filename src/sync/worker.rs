@@ -69,10 +69,10 @@ impl Engine {
         let run = Box::pin(self.run_job(leased.kind.as_str().to_owned(), leased.payload.clone()));
         let id = leased.id;
         let ended = match select(run, Box::pin(keep(&self.queue, &*self.clock, &mut leased))).await {
-            Either::Left((outcome, _)) => Some(outcome),
+            Either::Left((ran, _)) => Some(ran),
             Either::Right(_) => None,
         };
-        let Some(outcome) = ended else {
+        let Some(Ran { outcome, tried }) = ended else {
             tracing::warn!(job.kind = %kind, job.id = %id, "the lease was lost; somebody else goes on");
             return;
         };
@@ -82,12 +82,16 @@ impl Engine {
         if let Err(error) = self.queue.finish(&leased, outcome).await {
             tracing::warn!(%error, job.kind = %kind, job.id = %leased.id, "the end of a job could not be noted; it runs again");
         }
-        // What the end did to the lane is news too: others of the account may have to wait now.
-        self.attempts.ring();
+        // Told last: whoever waits for the end of a try sees then what it did to the account and to the queue.
+        match tried {
+            Some(Tried { source, number, trouble }) => self.attempts.end(&source, number, trouble),
+            // What the end did to the lane is news too: others of the account may have to wait now.
+            None => self.attempts.ring(),
+        }
     }
 
-    async fn run_job(&self, kind: String, payload: Vec<u8>) -> Outcome {
-        let unreadable = || Outcome::Dead { why: "its record can't be read".to_owned() };
+    async fn run_job(&self, kind: String, payload: Vec<u8>) -> Ran {
+        let unreadable = || Ran::from(Outcome::Dead { why: "its record can't be read".to_owned() });
         if kind == PULL.as_str() {
             match PullJob::read(&payload) {
                 Some(job) => self.run_pull(&job).await,
@@ -100,27 +104,27 @@ impl Engine {
             }
         } else if kind == DISCOVER.as_str() {
             match job::discovered(&payload) {
-                Some(account) => self.run_discover(&account).await,
+                Some(account) => self.run_discover(&account).await.into(),
                 None => unreadable(),
             }
         } else if kind == WATCH.as_str() {
             match job::discovered(&payload) {
-                Some(account) => self.run_watch(&account).await,
+                Some(account) => self.run_watch(&account).await.into(),
                 None => unreadable(),
             }
         } else {
-            Outcome::Dead { why: format!("this version knows no job `{kind}`") }
+            Outcome::Dead { why: format!("this version knows no job `{kind}`") }.into()
         }
     }
 
-    async fn run_pull(&self, job: &PullJob) -> Outcome {
+    async fn run_pull(&self, job: &PullJob) -> Ran {
         let is_asked = self.messages.begun(&job.key());
-        self.attempts.begin(&job.source, Kind::Pull);
+        let number = (Kind::Pull, self.attempts.begin(&job.source, Kind::Pull));
         let result = self.pull(job).await;
         // That nobody wants it read is no trouble.
         let trouble = result.as_ref().err().filter(|error| !matches!(error, PullError::NotMirrored));
-        self.attempts.end(&job.source, Kind::Pull, trouble.map(ToString::to_string));
-        match result {
+        let trouble = trouble.map(ToString::to_string);
+        let outcome = match result {
             Ok(told) => {
                 let pause = self.poll_interval(&job.source).await;
                 // What a message was about may not be in the list of changes yet (Graph replicates it lazily).
@@ -131,7 +135,8 @@ impl Engine {
             Err(PullError::NotMirrored) => Outcome::Done,
             Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,
             Err(error) => troubled(&error),
-        }
+        };
+        Ran { outcome, tried: Some(Tried { source: job.source.clone(), number, trouble }) }
     }
 
     /// A look is followed by the next; a comparison is done, and followed by looks.
@@ -156,11 +161,11 @@ impl Engine {
         wished.map_or(usual, |wished| wished.clamp(usual.min(OFTENEST), usual.max(SELDOMEST)))
     }
 
-    async fn run_push(&self, job: &PushJob) -> Outcome {
-        self.attempts.begin(&job.source, Kind::Push);
+    async fn run_push(&self, job: &PushJob) -> Ran {
+        let number = (Kind::Push, self.attempts.begin(&job.source, Kind::Push));
         let result = self.push(job).await;
-        self.attempts.end(&job.source, Kind::Push, result.as_ref().err().map(ToString::to_string));
-        match result {
+        let trouble = result.as_ref().err().map(ToString::to_string);
+        let outcome = match result {
             Ok(Pushed { waits: Some(since) }) => {
                 // The longer it has waited, the seldomer it looks.
                 let now = self.clock.now();
@@ -171,7 +176,8 @@ impl Engine {
             Ok(_) | Err(PullError::NotMirrored) => Outcome::Done,
             Err(PullError::Fault(fault)) => self.failed(&job.account, &fault).await,
             Err(error) => troubled(&error),
-        }
+        };
+        Ran { outcome, tried: Some(Tried { source: job.source.clone(), number, trouble }) }
     }
 
     async fn run_discover(&self, account: &AccountId) -> Outcome {
@@ -214,6 +220,25 @@ impl Engine {
             _ => {}
         }
         job::outcome(fault, now, self.config.poll_interval)
+    }
+}
+
+/// A job that has run.
+struct Ran {
+    outcome: Outcome,
+    /// What it has tried, for those who wait for it.
+    tried: Option<Tried>,
+}
+
+struct Tried {
+    source: SourceId,
+    number: (Kind, u64),
+    trouble: Option<String>,
+}
+
+impl From<Outcome> for Ran {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, tried: None }
     }
 }
 

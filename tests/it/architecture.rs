@@ -165,3 +165,18 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// What a provider does by default is not what the one behind the budget does.
+#[test]
+fn a_provider_within_its_budget_is_asked_everything() {
+    let text = |file: &str| fs::read_to_string(file).unwrap();
+    let between = |text: &str, from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap();
+        rest.split_once(to).unwrap().0.to_owned()
+    };
+    let promised = between(&text("src/provider/mod.rs"), "pub trait Provider", "\n}");
+    let passed_on = between(&text("src/sync/budget.rs"), "impl Provider for Paced", "\n}");
+    let names = promised.split("fn ").skip(1).filter_map(|rest| rest.split_once('(')).map(|(name, _)| name);
+    let lacking: Vec<&str> = names.filter(|name| !passed_on.contains(&format!("self.provider.{name}("))).collect();
+    assert!(lacking.is_empty(), "{lacking:?}");
+}

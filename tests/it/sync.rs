@@ -1124,3 +1124,53 @@ async fn an_edit_follows_its_event_to_another_calendar() {
         world.assert_quiet(&["a"]).await;
     }
 }
+
+/// Within an account the server moves what is moved here: nobody hears of an event that is called off and of another one.
+#[tokio::test]
+async fn a_move_within_an_account_is_one() {
+    use lineartime::calendar::Overwrite;
+    use lineartime::id::Place;
+    let losses = [Trouble::AnswerLost, Trouble::CarriedOutBut500, Trouble::Refused, Trouble::Status(503, None)];
+    for (moves, trouble, edited) in [true, false]
+        .into_iter()
+        .flat_map(|moves| std::iter::once(None).chain(losses.map(Some)).map(move |trouble| (moves, trouble)))
+        .flat_map(|(moves, trouble)| [false, true].map(|edited| (moves, trouble, edited)))
+    {
+        let told = format!("moves {moves}, {trouble:?}, edited {edited}");
+        let manners = Manners { moves, ..Manners::default() };
+        let mut world = World::new(1, [("a", Upstream::new(manners, &["work", "home"]))]);
+        world.boot();
+        world.at("a").put("work", "1.ics", event("u1", "A", ""));
+        world.connect("a").await;
+        world.take_writes("a");
+        let (work, home) = (world.mirror("a", "work").await, world.mirror("a", "home").await);
+        let mut left = 1;
+        world.net.trouble(move |request| {
+            let hit = request.method() == "MOVE" && left > 0;
+            left -= i32::from(hit);
+            trouble.filter(|_| hit)
+        });
+        let place = |collection: &_| Place { collection: Clone::clone(collection), name: "1.ics".parse().unwrap() };
+        let calendars = world.calendars();
+        let (from, to) = (place(&work), place(&home));
+        calendars.move_to(&from, &to, Overwrite::Forbidden, &Conditions::NONE, &world.author()).await.unwrap();
+        if edited {
+            world.put(&home, "1.ics", event("u1", "B", "")).await.unwrap();
+        }
+        world.pass(3 * HOUR).await;
+        let title = if edited { "B" } else { "A" };
+        assert_eq!(world.summaries_at("a", "work"), Vec::<String>::new(), "{told}");
+        assert_eq!(world.summaries_at("a", "home"), [title], "{told}");
+        assert_eq!(world.summaries(&world.unified()).await, [title], "{told}");
+        let writes = world.take_writes("a");
+        let of = |method: &str| writes.iter().filter(|line| line.starts_with(method)).count();
+        if moves {
+            assert_eq!((of("MOVE"), of("DELETE"), of("PUT")), (1, 0, usize::from(edited)), "{told}: {writes:?}");
+        } else {
+            assert_eq!((of("MOVE"), of("DELETE")), (0, 1), "{told}: {writes:?}");
+        }
+        assert!(world.conflicts().await.is_empty(), "{told}");
+        world.check().await;
+        world.assert_quiet(&["a"]).await;
+    }
+}

@@ -26,6 +26,7 @@ mod discover;
 mod fault;
 mod fetch;
 mod place;
+mod relocate;
 mod request;
 mod session;
 mod write;
@@ -209,6 +210,16 @@ impl Provider for CalDav {
 
     fn identity(&self, calendar: &RemoteId, key: &IdempotencyKey) -> Option<RemoteId> {
         self.created_id(calendar, key)
+    }
+
+    async fn relocate(
+        &self,
+        (_, to): (&RemoteId, &RemoteId),
+        version: &Version,
+        key: &IdempotencyKey,
+        _change: &Change<'_>,
+    ) -> Result<Option<Written>, Fault> {
+        self.move_object(version, to, key).await
     }
 
     async fn find(&self, calendar: &RemoteId, _key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {

@@ -32,6 +32,8 @@ pub(super) struct Abilities {
     pub(super) wants_end: bool,
     /// A UID is taken in one calendar of the account only.
     pub(super) one_uid: bool,
+    /// It has no MOVE.
+    pub(super) moves_not: bool,
 }
 
 impl CalDav {
@@ -181,7 +183,7 @@ impl CalDav {
 
     /// The request under the condition that the object is still at `version`. Without a known tag the server is
     /// asked for one first, so that at least nothing slips in between reading and writing.
-    async fn conditional(&self, ask: Ask, version: &Version) -> Result<Ask, Fault> {
+    pub(super) async fn conditional(&self, ask: Ask, version: &Version) -> Result<Ask, Fault> {
         let tag = match &version.tag {
             Some(tag) => Some(tag.clone()),
             None => self.get(&version.id).await?.version.tag,
@@ -291,7 +293,7 @@ impl CalDav {
         Ok(self.find_holder(&collection, uid).await?.map(|version| version.id))
     }
 
-    async fn version_if_there(&self, id: &RemoteId) -> Result<Option<Version>, Fault> {
+    pub(super) async fn version_if_there(&self, id: &RemoteId) -> Result<Option<Version>, Fault> {
         match self.get(id).await {
             Ok(Got { version, .. }) => Ok(Some(version)),
             Err(Fault::Gone) => Ok(None),
@@ -318,7 +320,7 @@ impl CalDav {
         }
     }
 
-    async fn read_back(&self, id: &RemoteId, sent: &Bytes) -> Result<Written, Fault> {
+    pub(super) async fn read_back(&self, id: &RemoteId, sent: &Bytes) -> Result<Written, Fault> {
         match self.get(id).await {
             Ok(got) if got.octets == *sent => Ok(Written { version: got.version, stored: Stored::AsSent }),
             Ok(got) => Ok(Written { version: got.version, stored: Stored::Different(got.octets) }),
@@ -333,17 +335,22 @@ impl CalDav {
         self.abilities().one_uid
     }
 
+    /// Whether the server may have MOVE.
+    pub(super) fn moves(&self) -> bool {
+        !self.abilities().moves_not
+    }
+
     fn abilities(&self) -> Abilities {
         *self.abilities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn_ability(&self, learn: impl FnOnce(&mut Abilities)) {
+    pub(super) fn learn_ability(&self, learn: impl FnOnce(&mut Abilities)) {
         learn(&mut self.abilities.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 /// The answer to a write, unless it is a page of somebody in between who has not passed it on: that is no success.
-fn answered(reply: Reply) -> Result<Reply, Fault> {
+pub(super) fn answered(reply: Reply) -> Result<Reply, Fault> {
     let start = reply.body.trim_ascii_start();
     let is_page = [&b"<!doctype html"[..], b"<html"]
         .iter()
@@ -392,7 +399,7 @@ fn end_of(start: &Property) -> Option<String> {
 }
 
 /// Where an object that is made from `key` lives.
-fn member_url(collection: &Url, key: &IdempotencyKey) -> Result<Url, Fault> {
+pub(super) fn member_url(collection: &Url, key: &IdempotencyKey) -> Result<Url, Fault> {
     let mut folder = collection.clone();
     if !folder.path().ends_with('/') {
         folder.set_path(&format!("{}/", collection.path()));

@@ -1,7 +1,7 @@
 //! One Google account as a [`Provider`], by the Calendar API v3.
 //!
 //! The parts: `request` builds what is sent, sends it under the account's token and names failures; `pull` reads rounds of
-//! changes; `group` joins a series with its exceptions; `write` creates, changes and deletes; `map` translates between
+//! changes; `group` joins a series with its exceptions; `write` creates, changes and deletes, `relocate` moves; `map` translates between
 //! events and iCalendar, purely. Sources: the discovery document of the API, and its guides where it is silent.
 //!
 //! A series is one object here and many items there. Its [`RemoteId`] is the master's, its tag is the master's with a
@@ -30,6 +30,7 @@ mod calendars;
 mod group;
 pub mod map;
 mod pull;
+mod relocate;
 mod request;
 mod write;
 
@@ -115,6 +116,17 @@ impl Provider for Google {
 
     async fn made(&self, calendar: &RemoteId, key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {
         self.made_event(calendar, key, uid).await
+    }
+
+    async fn relocate(
+        &self,
+        places: (&RemoteId, &RemoteId),
+        version: &Version,
+        _key: &IdempotencyKey,
+        change: &Change<'_>,
+    ) -> Result<Option<Written>, Fault> {
+        let _one = self.writing.lock().await;
+        self.move_event(places, version, change).await
     }
 
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {

@@ -53,6 +53,11 @@ impl Ask {
         Self::new(Method::PATCH, path, Some(body))
     }
 
+    /// Without a body.
+    pub(super) fn empty(method: Method, path: &[&str]) -> Self {
+        Self::new(method, path, None)
+    }
+
     pub(super) fn delete(path: &[&str]) -> Self {
         Self::new(Method::DELETE, path, None)
     }

@@ -396,7 +396,7 @@ impl Google {
         }
     }
 
-    async fn read_back(&self, calendar: &RemoteId, id: &str, sent: &Object) -> Result<Written, Fault> {
+    pub(super) async fn read_back(&self, calendar: &RemoteId, id: &str, sent: &Object) -> Result<Written, Fault> {
         let group = match self.group(calendar, id).await {
             Ok(group) => group,
             Err(Fault::Gone) => return Err(Fault::Garbled("Google took an event and does not have it".to_owned())),
@@ -451,7 +451,7 @@ impl Google {
 }
 
 /// Says whom Google may tell, every time: its defaults are not ours.
-fn told(ask: Ask, notify: Notify) -> Ask {
+pub(super) fn told(ask: Ask, notify: Notify) -> Ask {
     ask.query(
         "sendUpdates",
         match notify {

@@ -127,6 +127,7 @@ fn manners(dice: &Dice) -> Manners {
         tags: dice.of(&[Tags::Strong, Tags::Strong, Tags::Strong, Tags::Weak, Tags::None]),
         scrambles: dice.percent(20),
         multiget: dice.of(&[usize::MAX, usize::MAX, 1, 3]),
+        moves: true,
     }
 }
 

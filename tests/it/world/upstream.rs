@@ -26,6 +26,8 @@ pub struct Manners {
     pub scrambles: bool,
     /// It gives a multiget no more than so many.
     pub multiget: usize,
+    /// It has MOVE.
+    pub moves: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Default for Manners {
             tags: Tags::Strong,
             scrambles: false,
             multiget: usize::MAX,
+            moves: true,
         }
     }
 }
@@ -338,8 +341,30 @@ impl Upstream {
                 Answer::new(204, "")
             }
             "PUT" => self.store(request.body(), calendar, name),
+            "MOVE" if self.manners.moves => {
+                let destination = header("destination").unwrap_or_default();
+                self.relocate((calendar, name), &destination, header("overwrite").as_deref() == Some("F"))
+            }
             _ => Answer::new(405, ""),
         }
+    }
+
+    fn relocate(&mut self, (calendar, name): (&str, &str), destination: &str, keeps: bool) -> Answer {
+        let path = destination.parse::<http::Uri>().map(|uri| uri.path().to_owned()).unwrap_or_default();
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let ["home", to, new] = parts[..] else { return Answer::new(502, "") };
+        let Some(octets) = self.octets(calendar, name) else { return Answer::new(404, "") };
+        let Some(there) = self.calendars.get(to) else { return Answer::new(409, "") };
+        if there.read_only || self.calendars[calendar].read_only {
+            return Answer::error(403, "<D:need-privileges/>");
+        }
+        if there.items.contains_key(new) && keeps {
+            return Answer::new(412, "");
+        }
+        self.writes.push(format!("MOVE {calendar}/{name} {to}/{new}"));
+        self.delete(calendar, name);
+        self.put(to, new, octets);
+        Answer::new(201, "")
     }
 
     fn store(&mut self, octets: &Bytes, calendar: &str, name: &str) -> Answer {

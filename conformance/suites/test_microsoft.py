@@ -112,7 +112,11 @@ def test_fault_74_one_refresh_serves_all_who_wait(connected, graph):
     ("invalid_grant:70008", "sign in again"), ("invalid_grant:700082", "sign in again"), ("invalid_grant:50173", "sign in again"),
     ("invalid_grant:700084", "single-page"), ("invalid_grant:65001", "administrator"), ("invalid_grant:90094", "administrator"),
     ("interaction_required:50076", "sign in again"), ("interaction_required:53003", "sign in again"),
-    ("invalid_client:7000222", "client_secret"),
+    ("invalid_client:7000222", "client_secret"), ("invalid_client:7000215", "client_secret"),
+    ("interaction_required:50076", "second factor"), ("interaction_required:50079", "second factor"),
+    ("interaction_required:53003", "conditional access"), ("invalid_request:50011", "/oauth/microsoft/callback"),
+    ("invalid_request:50194", "providers.microsoft.tenant"), ("invalid_grant:50020", "not in the organization"),
+    ("invalid_grant:50057", "disabled"),
 ])
 def test_fault_75_refusals_of_the_sign_in_are_told_in_words(gateway, graph, error, words):
     graph.fault("token-error", 1, error)

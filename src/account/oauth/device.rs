@@ -85,13 +85,14 @@ impl Accounts {
         let reply = reply.map_err(|failed| match failed {
             RequestTokenError::ServerResponse(answer) => {
                 let error = answer.error().as_ref().to_owned();
+                let description = answer.error_description().map_or("", String::as_str);
                 match error.as_str() {
-                    "authorization_declined" | "access_denied" => {
+                    "authorization_declined" | "access_denied" if !description.contains("AADSTS") => {
                         let why = format!("{} says that access was not allowed", device.service.title());
                         AccountError::SignIn(SignInError::Denied(why))
                     }
                     "expired_token" | "bad_verification_code" => AccountError::SignIn(SignInError::Unknown),
-                    _ => refused(device.service, &error, "").into(),
+                    _ => refused(device.service, &error, description).into(),
                 }
             }
             RequestTokenError::Request(error) => Fault::Unreachable(error.to_string()).into(),

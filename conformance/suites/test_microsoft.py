@@ -261,6 +261,70 @@ def test_fault_20_a_calendar_under_another_id_is_the_same_calendar(connected, gr
     assert set(graph.events()) == {"single", "series", "still mine", "after"} and graph.event(series)
 
 
+@pytest.mark.parametrize("name", ["tzone://Microsoft/Custom", "Customized Time Zone"])
+def test_fault_62_a_series_in_a_zone_that_nobody_knows_is_told_of_and_never_shifted(connected, graph, name):
+    series = graph.create(subject="series", recurrence=weekly(20))
+    known = sync(connected)["series"]
+    single = graph.create(subject="single", start="2026-12-08T09:00:00", end="2026-12-08T10:00:00")
+    fresh = graph.create(subject="fresh", recurrence=weekly(20))
+    for id in (series, single, fresh):
+        graph.control("zone-name", id=id, name=name)
+    graph.requests()
+    connected.run("sync", "ana", "--wait")
+    shown = by_summary(connected)
+    # One event is an instant, whatever its zone is called.
+    assert "DTSTART:20261208T080000Z" in shown["single"]
+    # Of a series what was known before is shown, and nothing made up.
+    assert shown["series"] == known and "fresh" not in shown
+    assert "zone" in connected.cli("status", "ana")
+    assert not [line for line in graph.requests() if line.split()[0] in ("PATCH", "DELETE")]
+    # It comes when the zone has a name again.
+    for id in (series, fresh):
+        graph.control("zone-name", id=id, name="W. Europe Standard Time")
+    assert {"series", "fresh", "single"} == set(sync(connected))
+
+
+def sources(gateway):
+    return {source["name"]: source for source in gateway.json("source", "list", "ana") if source["account"]}
+
+
+def test_calendars_of_all_groups_and_those_of_others_are_found(gateway, graph):
+    other = {"name": "Bob", "address": "bob@example.com"}
+    club = graph.control("calendar", name="Club", group="Hobby")["id"]
+    graph.control("calendar", name="Holidays", canEdit=False, group="Other calendars")
+    graph.control("calendar", name="Bob's", group="People", owner=other)
+    assert add(gateway).returncode == 0
+    gateway.sync()
+    found = sources(gateway)
+    assert set(found) == {"Calendar", "Club", "Holidays", "Bob's (Bob)"}
+    # They are calendars like any other.
+    graph.create(club, subject="match")
+    assert "match" in sync(gateway)
+    path = f"/dav/calendars/ana/{found['Holidays']['id']}/"
+    assert gateway.dav().put(path + "h.ics", event("h", "mine")).status == 403
+    assert gateway.dav().put(f"/dav/calendars/ana/{found['Club']['id']}/c.ics", event("c", "training")).status == 201
+    gateway.sync()
+    assert set(graph.events(club)) == {"match", "training"}
+
+
+def test_groups_that_can_not_be_listed_take_no_calendar_away(gateway, graph):
+    graph.control("calendar", name="Club", group="Hobby")
+    assert add(gateway).returncode == 0
+    gateway.sync()
+    # For a moment.
+    graph.fault("groups-unavailable", 1)
+    gateway.run("sync", "ana", "--full", "--wait")
+    assert set(sources(gateway)) == {"Calendar", "Club"}
+
+
+def test_a_mailbox_without_groups_shows_its_calendars(gateway, graph):
+    graph.fault("no-groups", 1000)
+    graph.control("calendar", name="Team")
+    assert add(gateway).returncode == 0
+    gateway.sync()
+    assert set(sources(gateway)) == {"Calendar", "Team"}
+
+
 def test_fault_83_87_a_login_page_and_an_empty_list_delete_nothing(connected, graph):
     graph.create(subject="kept")
     sync(connected)

@@ -9,7 +9,7 @@ from harness.events import BERLIN, calendar, event
 from harness.gateway import Gateway
 from harness.microsoft import at, weekly
 from harness.process import wait_until
-from test_microsoft import SERIES, add, by_summary, connected, edit, gateway, graph, invitation, put, sync
+from test_microsoft import SERIES, add, by_summary, connected, edit, gateway, graph, invitation, put, sync, texts
 
 __all__ = ["connected", "gateway", "graph"]
 
@@ -164,3 +164,69 @@ def test_after_a_comparison_a_poll_is_a_look_again(started, tmp_path, graph):
     wait_until(polled, seconds=60, what="some polls")
     # One may have been under way. A listing begins with no token at all.
     assert all("$deltatoken" in line for line in seen[2:]), seen
+
+
+# Fault catalogue 51: ids that Graph has changed
+
+def two_syncs(gateway):
+    for _ in range(2):
+        gateway.run("sync", "ana", "--wait")
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_fault_51_events_under_other_ids_are_the_same_events(connected, graph, told):
+    graph.create(subject="theirs")
+    series = graph.create(subject="rounds", recurrence=weekly(6))
+    graph.patch(graph.instances(series)[2]["id"], subject="moved")
+    put(connected, "o", event("o", "ours"))
+    connected.sync()
+    before = texts(connected)
+    assert len(before) == 3
+    graph.control("change-ids", told=told)
+    two_syncs(connected)
+    after = texts(connected)
+    assert set(after) == set(before) and "SUMMARY:moved" in by_summary(connected)["rounds"]
+    assert not connected.json("conflict", "list", "ana")
+    assert "aside" not in connected.cli("status", "ana")
+    # And they go on under them.
+    for uid in before:
+        assert edit(connected, uid, lambda text: re.sub(r"SUMMARY:(\w+)", r"SUMMARY:\1 again", text)).status == 204
+    two_syncs(connected)
+    assert set(graph.events()) == {"theirs again", "rounds again", "ours again"}
+
+
+@pytest.mark.parametrize("fault", [None, "no-uid-filter"])
+@pytest.mark.parametrize("whose", ["theirs", "ours"])
+def test_fault_51_a_write_finds_the_event_under_its_new_id(connected, graph, whose, fault):
+    if whose == "theirs":
+        graph.create(subject="theirs")
+    else:
+        put(connected, "o", event("o", "ours"))
+    connected.sync()
+    (uid,) = texts(connected)
+    graph.control("change-ids", told=False)
+    if fault:
+        graph.fault(fault, 100)
+    assert edit(connected, uid, lambda text: text.replace(whose, "edited")).status == 204
+    two_syncs(connected)
+    connected.cli("sync", "ana", "--full", "--wait")
+    two_syncs(connected)
+    assert set(texts(connected)) == {uid}
+    assert list(graph.events()) == ["edited"]
+    assert not graph.mails()
+
+
+@pytest.mark.parametrize("whose", ["theirs", "ours"])
+def test_fault_51_what_is_deleted_here_is_deleted_under_its_new_id(connected, graph, whose):
+    if whose == "theirs":
+        graph.create(subject="theirs")
+    else:
+        put(connected, "o", event("o", "ours"))
+    graph.create(subject="another")
+    connected.sync()
+    (uid,) = [uid for uid, text in texts(connected).items() if whose in text]
+    graph.control("change-ids", told=False)
+    dav = connected.dav()
+    assert dav.delete(dav.href_of(connected.unified(), uid)).status == 204
+    two_syncs(connected)
+    assert set(graph.events()) == {"another"} and set(by_summary(connected)) == {"another"}

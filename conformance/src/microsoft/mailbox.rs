@@ -28,6 +28,10 @@ pub struct Mail {
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) calendar: String,
+    /// `iCalUId`, which stays when the id changes.
+    pub(super) uid: String,
+    /// `originalStartTimeZone` where it is not the name of the zone.
+    pub(super) zone_name: Option<String>,
     pub(super) members: Map<String, Value>,
     pub(super) seq: u64,
     pub(super) version: u64,
@@ -41,6 +45,8 @@ pub(super) struct Item {
 pub(super) struct Mailbox {
     pub(super) owner: String,
     pub(super) calendars: BTreeMap<String, Map<String, Value>>,
+    /// Calendars that were put in a group, by their id: the group's name.
+    pub(super) groups: BTreeMap<String, String>,
     pub(super) items: BTreeMap<String, Item>,
     pub(super) transactions: BTreeMap<String, String>,
     pub(super) seq: u64,
@@ -97,6 +103,23 @@ impl Mailbox {
         Some((old, new))
     }
 
+    /// Gives every event another id, as a move of the mailbox does. `told`: the list of changes says that the old ones are
+    /// gone.
+    pub(super) fn change_ids(&mut self, told: bool) {
+        let before: Vec<String> = self.items.iter().filter(|(_, item)| !item.gone).map(|(id, _)| id.clone()).collect();
+        for old in before {
+            let Some(item) = self.items.remove(&old) else { continue };
+            self.made += 1;
+            let new = format!("AAMkADE{:06}/+A=", self.made);
+            if told {
+                self.items.insert(old.clone(), Item { gone: true, ..item.clone() });
+                self.touch(&old);
+            }
+            self.items.insert(new.clone(), item);
+            self.touch(&new);
+        }
+    }
+
     pub(super) fn find(&self, id: &str) -> Option<Target> {
         if self.items.get(id).is_some_and(|item| !item.gone) {
             return Some(Target::Item(id.to_owned()));
@@ -133,6 +156,8 @@ impl Mailbox {
         }
         let item = Item {
             calendar: calendar.to_owned(),
+            uid: global_id(&id),
+            zone_name: None,
             members,
             seq: 0,
             version: 0,
@@ -325,6 +350,13 @@ impl Item {
         }
         Ok(())
     }
+}
+
+/// A Global Object ID that Exchange makes up.
+#[expect(clippy::format_collect, reason = "short texts, written rarely")]
+pub(super) fn global_id(id: &str) -> String {
+    let hex: String = id.bytes().map(|octet| format!("{octet:02X}")).collect();
+    format!("040000008200E00074C5B7101A82E008{hex}")
 }
 
 /// The members after a write of `body` over `before`, or why it is refused.

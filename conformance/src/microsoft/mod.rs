@@ -5,10 +5,12 @@
 //! `POST /_control/fault {"name", "times", "value"}` by the names below.
 //!
 //! Faults: `throttle` `batch-throttle` (value: Retry-After), `no-batch`, `unavailable`, `mailbox-gone`, `login-page`, `claims`,
-//! `no-calendars`, `lost-create`, `duplicate-400`, `duplicate-without-id`, `etag-moves`, `slow-action`, `empty-page`, `repeats`,
+//! `no-calendars`, `no-groups`, `groups-unavailable`, `no-uid-filter`, `lost-create`, `duplicate-400`, `duplicate-without-id`, `etag-moves`, `slow-action`, `empty-page`, `repeats`,
 //! `says-removed` (value: id), `delta-lags`, `delta-expired`, `delta-expired-400`, `next-link-expired`, `token-error` (value: `error:number`),
 //! `scopes` (value: what is granted), `consent-denied`, `rotation-strict`. Of subscriptions: `handshake-fails`, `subscription-seconds`
 //! (value: how long they last), `renewal-fails` (404), `renewal-unavailable`, `lose-notifications`.
+//! `change-ids` gives every event another id (`told`: the list of changes says that the old ones are gone), `zone-name` an event
+//! another name of its zone, `calendar` makes one (in a `group`, of an `owner`).
 //! `notify`, `forge` and `end-subscriptions` make Graph call, somebody else call, and subscriptions end without a word.
 
 mod contract;
@@ -214,7 +216,17 @@ impl Simulator {
             "state" => return Reply::json(200, &self.with(|state| state.told())),
             "calendar" => {
                 let can_edit = body.get("canEdit").and_then(Value::as_bool).unwrap_or(true);
-                let id = self.with(|state| state.service.mailbox.add_calendar(&text("name"), can_edit));
+                let id = self.with(|state| {
+                    let mailbox = &mut state.service.mailbox;
+                    let id = mailbox.add_calendar(&text("name"), can_edit);
+                    if let Some(group) = body.get("group").and_then(Value::as_str) {
+                        mailbox.groups.insert(id.clone(), group.to_owned());
+                    }
+                    if let (Some(owner), Some(calendar)) = (body.get("owner"), mailbox.calendars.get_mut(&id)) {
+                        calendar.insert("owner".to_owned(), owner.clone());
+                    }
+                    id
+                });
                 return Reply::json(200, &json!({"id": id}));
             }
             "calendar-id" => {
@@ -224,6 +236,17 @@ impl Simulator {
                 });
                 return Reply::json(200, &json!({"id": renamed.map(|(_, new)| new)}));
             }
+            "change-ids" => self.with(|state| {
+                let told = body.get("told").and_then(Value::as_bool).unwrap_or(true);
+                state.service.mailbox.change_ids(told);
+            }),
+            "zone-name" => self.with(|state| {
+                let (mailbox, id) = (&mut state.service.mailbox, text("id"));
+                if let Some(item) = mailbox.items.get_mut(&id) {
+                    item.zone_name = Some(text("name"));
+                }
+                mailbox.touch(&id);
+            }),
             "invite" => {
                 let event = body.get("event").cloned().unwrap_or_default();
                 let made = self.with(|state| {

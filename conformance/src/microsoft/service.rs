@@ -131,7 +131,10 @@ impl Service {
             ("GET", ["me", "calendars"]) => query(&["$top", "$skip", "$select"]).unwrap_or_else(|| self.calendars()),
             ("GET", ["me", "calendar"]) => self.calendar(None),
             ("GET", ["me", "calendars", id]) => self.calendar(Some(id)),
-            ("GET", ["me", "calendarGroups"]) => self.collection("calendarGroups", vec![], None),
+            ("GET", ["me", "calendarGroups"]) => query(&["$top", "$skip", "$select"]).unwrap_or_else(|| self.groups()),
+            ("GET", ["me", "calendarGroups", id, "calendars"]) => {
+                query(&["$top", "$skip", "$select"]).unwrap_or_else(|| self.of_group(id))
+            }
             ("GET", ["me", "calendars", id, "events"]) => {
                 query(&["$top", "$skip", "$filter", "$orderby", "$select", "$expand"])
                     .unwrap_or_else(|| self.list(id, request))
@@ -197,7 +200,35 @@ impl Service {
         if self.strikes("no-calendars").is_some() {
             return self.collection("calendars", vec![], None);
         }
-        let all: Vec<Value> = self.mailbox.calendars.values().cloned().map(Value::Object).collect();
+        self.of_group(OWN_GROUP)
+    }
+
+    /// The groups, by their names: that of the person's own calendars, and those that they made.
+    fn groups(&mut self) -> Reply {
+        if self.strikes("no-groups").is_some() {
+            return Reply::error(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.");
+        }
+        if self.strikes("groups-unavailable").is_some() {
+            return Reply::error(503, "ErrorServerBusy", "Try again later.");
+        }
+        let mut names: Vec<&str> = vec![OWN_GROUP];
+        names.extend(self.mailbox.groups.values().map(String::as_str));
+        names.dedup();
+        let class = "0006f0b7-0000-0000-c000-000000000046";
+        let all: Vec<Value> = names
+            .into_iter()
+            .map(|name| json!({"id": format!("AAMkGRP/{name}="), "name": name, "classId": class, "changeKey": "AAAB"}))
+            .collect();
+        assert!(all.iter().all(|group| contract::defect(group, "calendarGroup").is_none()));
+        self.collection("calendarGroups", all, None)
+    }
+
+    /// The calendars of a group, by its name or id.
+    fn of_group(&self, group: &str) -> Reply {
+        let name = group.strip_prefix("AAMkGRP/").and_then(|rest| rest.strip_suffix('=')).unwrap_or(group);
+        let is_in = |id: &String| self.mailbox.groups.get(id).map_or(OWN_GROUP, String::as_str) == name;
+        let all = self.mailbox.calendars.iter().filter(|(id, _)| is_in(id));
+        let all: Vec<Value> = all.map(|(_, calendar)| Value::Object(calendar.clone())).collect();
         assert!(all.iter().all(|calendar| contract::defect(calendar, "calendar").is_none()));
         self.collection("calendars", all, None)
     }
@@ -227,6 +258,11 @@ impl Service {
         let top: usize = request.query.get("$top").and_then(|top| top.parse().ok()).unwrap_or(10);
         let skip: usize = request.query.get("$skip").and_then(|skip| skip.parse().ok()).unwrap_or(0);
         let mut found = Vec::new();
+        if filter.as_deref().is_some_and(|filter| filter.starts_with("iCalUId"))
+            && self.strikes("no-uid-filter").is_some()
+        {
+            return Reply::error(400, "ErrorInvalidUrlQueryFilter", "The filter is not supported.");
+        }
         for (id, item) in self.mailbox.items.iter().filter(|(_, item)| item.calendar == calendar && !item.gone) {
             match filter.as_deref().map(|filter| matches(item, filter)) {
                 Some(Err(())) => {
@@ -703,9 +739,11 @@ fn shaped(mut event: Map<String, Value>, members: &Map<String, Value>, shape: &S
 }
 
 /// All members of an event as a reply has them, times in UTC.
-#[expect(clippy::format_collect, reason = "short texts, written rarely")]
 fn full(id: &str, kind: &str, item: &Item, members: &Map<String, Value>) -> Map<String, Value> {
-    let zone = |name: &str| members.get(name).and_then(|at| at.get("timeZone")).cloned().unwrap_or(json!("UTC"));
+    let zone = |name: &str| match &item.zone_name {
+        Some(zone) => json!(zone),
+        None => members.get(name).and_then(|at| at.get("timeZone")).cloned().unwrap_or(json!("UTC")),
+    };
     let text = |name: &str, default: &str| {
         members.get(name).cloned().filter(|value| !value.is_null()).unwrap_or(json!(default))
     };
@@ -735,7 +773,8 @@ fn full(id: &str, kind: &str, item: &Item, members: &Map<String, Value>) -> Map<
         "categories": members.get("categories").cloned().filter(Value::is_array).unwrap_or(json!([])),
         "transactionId": members.get("transactionId").cloned().unwrap_or(Value::Null),
         "originalStartTimeZone": zone("start"), "originalEndTimeZone": zone("end"),
-        "iCalUId": format!("040000008200E00074C5B7101A82E008{}", id.bytes().map(|octet| format!("{octet:02X}")).collect::<String>()),
+        // That of an occurrence is another than that of its series.
+        "iCalUId": if matches!(kind, "occurrence" | "exception") { mailbox::global_id(id) } else { item.uid.clone() },
         "reminderMinutesBeforeStart": members.get("reminderMinutesBeforeStart").cloned().filter(Value::is_i64).unwrap_or(json!(15)),
         "isReminderOn": flag("isReminderOn", true), "hasAttachments": false, "subject": text("subject", ""), "bodyPreview": "",
         "importance": text("importance", "normal"), "sensitivity": text("sensitivity", "normal"), "isAllDay": is_all_day,
@@ -780,8 +819,11 @@ fn removed(id: &str) -> Value {
     json!({"id": id, "@removed": {"reason": "deleted"}})
 }
 
-/// The one filter that the contract names: by an extended property.
+/// The filter that the contract names, by an extended property, and that by the UID.
 fn matches(item: &Item, filter: &str) -> Result<bool, ()> {
+    if let Some(uid) = filter.strip_prefix("iCalUId eq '").and_then(|rest| rest.strip_suffix('\'')) {
+        return Ok(item.uid == uid.replace("''", "'"));
+    }
     let inner = filter.strip_prefix("singleValueExtendedProperties/any(ep: ep/id eq '").ok_or(())?;
     let (id, rest) = inner.split_once("' and ep/value eq '").ok_or(())?;
     let value = rest.strip_suffix("')").ok_or(())?.replace("''", "'");
@@ -791,6 +833,9 @@ fn matches(item: &Item, filter: &str) -> Result<bool, ()> {
             .any(|property| property.get("id") == Some(&json!(id)) && property.get("value") == Some(&json!(value)))
     }))
 }
+
+/// The group of the calendars that are listed as the person's.
+const OWN_GROUP: &str = "My Calendars";
 
 fn window(request: &Request) -> Option<(Timestamp, Timestamp)> {
     let at = |name: &str| {

@@ -2,8 +2,8 @@
 //!
 //! The parts: `wire` are the members of an event as Graph writes them; `zone`, `times`, `recurrence`, `body` translate
 //! one matter each; `write` makes of an object what Graph holds, `read` the object again; `parts` tells what differs;
-//! `stash` keeps with the event what Graph has no room for. `session` is the conversation; `pull` reads, `push`,
-//! `series` and `guest` write, `watch` subscribes.
+//! `stash` keeps with the event what Graph has no room for. `session` is the conversation; `groups` finds the calendars,
+//! `pull` reads, `push`, `series` and `guest` write, `lookup` finds what has another id now, `watch` subscribes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +18,9 @@ use crate::ical::{ComponentKind, Zone};
 use crate::transport::Transport;
 
 mod body;
+mod groups;
 mod guest;
+mod lookup;
 mod parts;
 mod pull;
 mod push;
@@ -34,8 +36,8 @@ mod wire;
 mod write;
 mod zone;
 
-use self::session::{Aim, Ask, Session};
-use self::wire::{Calendar, Collection};
+use self::session::Session;
+use self::wire::Calendar;
 use self::write::Mailbox;
 use super::{
     CalendarDetails, Change, Channel, Fault, Hook, IdempotencyKey, Item, Page, Position, Provider, RemoteCalendar,
@@ -111,19 +113,6 @@ impl Microsoft {
 
     fn no_batch(&self) {
         self.has_batch.store(false, Ordering::Relaxed);
-    }
-
-    async fn all_calendars(&self) -> Result<Vec<Calendar>, Fault> {
-        let (mut found, mut url) = (Vec::new(), self.session.url("me/calendars?$top=100"));
-        for _ in 0..PAGES {
-            let page: Collection<Calendar> = self.session.succeed(&Ask::get(url), Aim::Calendar).await?.read()?;
-            found.extend(page.value);
-            match page.next {
-                Some(next) => url = self.session.link(&next)?,
-                None => return Ok(found),
-            }
-        }
-        Err(session::unreadable())
     }
 
     /// Learns whose mailbox it is from its calendars.
@@ -205,7 +194,7 @@ impl Provider for Microsoft {
     }
 
     async fn made(&self, calendar: &RemoteId, _key: &IdempotencyKey, uid: &str) -> Result<Option<RemoteId>, Fault> {
-        Ok(self.find_by_uid(calendar, uid).await?.map(RemoteId::new))
+        Ok(self.find_anywhere(calendar, uid).await?.map(RemoteId::new))
     }
 
     async fn create(&self, calendar: &RemoteId, key: &IdempotencyKey, change: &Change<'_>) -> Result<Written, Fault> {
@@ -216,8 +205,8 @@ impl Provider for Microsoft {
         self.update_event(version, change).await
     }
 
-    async fn delete(&self, _calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault> {
-        self.delete_event(version, removal).await
+    async fn delete(&self, calendar: &RemoteId, version: &Version, removal: &Removal<'_>) -> Result<(), Fault> {
+        self.delete_event(calendar, version, removal).await
     }
 
     async fn addresses(&self) -> Result<Vec<String>, Fault> {
@@ -251,7 +240,6 @@ impl Provider for Microsoft {
 }
 
 const MOST_KNOWN: usize = 100_000;
-const PAGES: usize = 100;
 /// What Outlook on the web shows for each.
 const COLORS: &[(&str, &str)] = &[
     ("lightBlue", "#A6D1F5"),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::parts::{Part, differing};
 use super::refusal::Refusal;
 use super::session::{Aim, Ask, segment};
-use super::wire::{Collection, Event};
+use super::wire::Event;
 use super::write::{Projection, address, project};
 use super::{Microsoft, stash};
 use crate::ical::{self, Component, Object};
@@ -81,26 +81,6 @@ impl Microsoft {
             Err(Fault::Gone) => Ok(None),
             Err(fault) => Err(fault),
         }
-    }
-
-    async fn find_by_stash(&self, calendar: &RemoteId, wanted: &Event) -> Result<Option<String>, Fault> {
-        match stash::marker(wanted).and_then(|marker| marker.value) {
-            Some(uid) => self.find_by_uid(calendar, &uid).await,
-            None => Ok(None),
-        }
-    }
-
-    /// The event in a calendar whose stash has this UID: one that we wrote.
-    pub(super) async fn find_by_uid(&self, calendar: &RemoteId, uid: &str) -> Result<Option<String>, Fault> {
-        let filter = format!(
-            "singleValueExtendedProperties/any(ep: ep/id eq '{}' and ep/value eq '{}')",
-            stash::marker_id(),
-            uid.replace('\'', "''")
-        );
-        let mut url = self.session.url(&format!("me/calendars/{}/events", segment(calendar.as_str())));
-        url.query_pairs_mut().append_pair("$filter", &filter);
-        let found: Collection<Event> = self.session.succeed(&Ask::get(url), Aim::Calendar).await?.read()?;
-        Ok(found.value.into_iter().next().map(|event| event.id))
     }
 
     /// The instances of a series that was just made or changed, and what is there then.
@@ -205,10 +185,19 @@ impl Microsoft {
         Err(Fault::Changed)
     }
 
-    pub(super) async fn delete_event(&self, version: &Version, removal: &Removal<'_>) -> Result<(), Fault> {
-        let there = match self.event(&version.id).await {
-            Err(Fault::Gone) => return Ok(()),
-            other => other?,
+    pub(super) async fn delete_event(
+        &self,
+        calendar: &RemoteId,
+        version: &Version,
+        removal: &Removal<'_>,
+    ) -> Result<(), Fault> {
+        let (id, there) = match self.event(&version.id).await {
+            // Under another id it would come back with the next round.
+            Err(Fault::Gone) => match self.under_another_id(calendar, removal.base).await? {
+                Some(found) => found,
+                None => return Ok(()),
+            },
+            other => (version.id.clone(), other?),
         };
         self.check_known(&there, version, removal.base)?;
         if there.has_attendees()
@@ -225,12 +214,12 @@ impl Microsoft {
             there.response_status.as_ref().is_none_or(|status| status.response.as_deref() != Some("declined"));
         if !there.is_own() && is_open && there.is_cancelled != Some(true) && removal.notify == Notify::Attendees {
             // It moves the event out of the calendar, too.
-            return match self.respond(&version.id, "declined", true).await {
+            return match self.respond(&id, "declined", true).await {
                 Err(Fault::Gone) => Ok(()),
                 other => other,
             };
         }
-        let ask = Ask::delete(self.session.event(&version.id, ""), there.tag().as_deref());
+        let ask = Ask::delete(self.session.event(&id, ""), there.tag().as_deref());
         match self.session.succeed(&ask, Aim::Event).await {
             Ok(_) | Err(Fault::Gone) => Ok(()),
             Err(fault) => Err(fault),

@@ -431,6 +431,36 @@ fn a_weekly_meeting_keeps_its_local_time_for_a_year_over_both_clock_changes() {
     }
 }
 
+/// The refusals that are not of a rule; those are in the table of recurrence.
+#[test]
+fn what_is_no_event_or_more_than_outlook_takes_is_refused_by_name() {
+    use super::refusal::Refusal;
+    const START: &str = "DTSTART:20261207T090000Z\n";
+    let refusal = |lines: &str| project(&object(lines), &mailbox()).map(drop).unwrap_err();
+    let people: String = (0..501).map(|number| format!("ATTENDEE:mailto:p{number}@example.com\n")).collect();
+    let series = format!("{START}RRULE:FREQ=DAILY;COUNT=5\n");
+    let table = [
+        (format!("{START}ORGANIZER:mailto:ada@example.com\n{people}"), Refusal::TooManyPeople),
+        // Only one instance of a series is here, or it is of none.
+        (format!("RECURRENCE-ID:20261208T090000Z\n{START}"), Refusal::NoInstanceNamed),
+        (format!("{START}----\nRECURRENCE-ID:20261208T090000Z\n{START}"), Refusal::NoInstanceNamed),
+        (format!("{series}----\nRECURRENCE-ID;RANGE=THISANDFUTURE:20261208T090000Z\n{START}"), Refusal::ThisAndFuture),
+        (format!("{START}DTEND;VALUE=DATE:20261208\n"), Refusal::NoStart),
+        (format!("{START}DTEND:20261207T080000Z\n"), Refusal::EndsEarly),
+    ];
+    for (lines, expected) in table {
+        assert_eq!(refusal(&lines), expected, "{}", lines.get(..200).unwrap_or(&lines));
+    }
+    let task = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//x//EN\nBEGIN:VTODO\nUID:t\nDTSTAMP:20260901T000000Z\nEND:VTODO\nEND:VCALENDAR\n";
+    assert_eq!(project(&Object::parse(task.into()).unwrap(), &mailbox()).map(drop), Err(Refusal::NoEvent));
+    let there = event(&json!({
+        "type": "seriesMaster", "cancelledOccurrences": ["OID.A=.2026-12-09"],
+        "recurrence": {"pattern": {"type": "daily", "interval": 1}, "range": {"type": "noEnd", "startDate": "2026-10-27"}},
+    }));
+    let wanted = project(&object(&series), &mailbox()).unwrap();
+    assert_eq!(super::series::check_restorable(&wanted, &there), Err(Refusal::Restored));
+}
+
 fn rules() -> impl Strategy<Value = String> {
     let days = proptest::sample::subsequence(vec!["MO", "TU", "WE", "TH", "FR", "SA", "SU"], 1..4);
     let freq = prop_oneof![Just("DAILY"), Just("WEEKLY"), Just("MONTHLY"), Just("YEARLY"), Just("HOURLY")];

@@ -230,3 +230,24 @@ def test_fault_51_what_is_deleted_here_is_deleted_under_its_new_id(connected, gr
     assert dav.delete(dav.href_of(connected.unified(), uid)).status == 204
     two_syncs(connected)
     assert set(graph.events()) == {"another"} and set(by_summary(connected)) == {"another"}
+
+
+# Meetings
+
+def test_a_meeting_does_not_go_to_another_calendar_for_everybody_would_be_mailed(two_calendars, graph):
+    gateway, team, here, there = two_calendars
+    graph.create(subject="meeting", attendees=[{"type": "required", "emailAddress": {"address": "bob@example.com"}}])
+    gateway.sync()
+    before = graph.mails()
+    dav = gateway.dav()
+    (uid,) = dav.by_uid(here)
+    href = dav.href_of(here, uid)
+    answer = dav.request("MOVE", href, headers={"Destination": gateway.url + there + "m.ics"})
+    for _ in range(3):
+        gateway.sync()
+    assert graph.mails() == before
+    assert answer.status == 403 and "mail" in answer.text, (answer.status, answer.text)
+    # It is where it was, with whom it invites, and once.
+    assert [who["emailAddress"]["address"] for who in graph.events()["meeting"]["attendees"]] == ["bob@example.com"]
+    assert "meeting" not in graph.events(team)
+    assert "bob@example.com" in by_summary(gateway)["meeting"] and len(dav.by_uid(here)) == 1 and not dav.by_uid(there)

@@ -103,6 +103,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether what is at `from` can go to another calendar of the account, which is a creation there and a deletion here.
+    /// `Fault::Refused` where others would be mailed about it and nothing keeps the service from that.
+    async fn may_move(&self, _from: &RemoteId) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// The addresses under which the account itself is organizer or attendee, the main one first. None where the
     /// service does not tell.
     async fn addresses(&self) -> Result<Vec<String>, Fault> {

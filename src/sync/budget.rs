@@ -160,6 +160,11 @@ impl Provider for Paced {
         self.provider.deletes_first()
     }
 
+    async fn may_move(&self, from: &RemoteId) -> Result<(), Fault> {
+        self.bucket.take().await;
+        self.provider.may_move(from).await
+    }
+
     fn lists_whole(&self) -> bool {
         self.provider.lists_whole()
     }

@@ -209,6 +209,10 @@ impl Provider for Microsoft {
         self.delete_event(calendar, version, removal).await
     }
 
+    async fn may_move(&self, from: &RemoteId) -> Result<(), Fault> {
+        self.check_movable(from).await
+    }
+
     async fn addresses(&self) -> Result<Vec<String>, Fault> {
         if self.known().address.is_none() {
             let calendars = self.all_calendars().await?;

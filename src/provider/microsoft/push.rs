@@ -226,6 +226,19 @@ impl Microsoft {
         }
     }
 
+    /// Graph can't move an event: it is made in one calendar and deleted in the other. Of a meeting everybody would be told that
+    /// it is cancelled, and an invitation made anew is no invitation any more (providers.md 5.6).
+    pub(super) async fn check_movable(&self, from: &RemoteId) -> Result<(), Fault> {
+        match self.event(from).await {
+            Ok(event) if event.has_attendees() || !event.is_own() => Err(Fault::Refused(
+                "Outlook can't move a meeting to another calendar without mailing the people invited: move it in Outlook"
+                    .to_owned(),
+            )),
+            Ok(_) | Err(Fault::Gone) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Whether the meeting is ours to invite to: it names no organizer, or the owner of the mailbox.
     fn is_organizer_of(&self, object: &Object) -> bool {
         let organizer = object.members().find_map(|member| member.property("ORGANIZER")).and_then(address);

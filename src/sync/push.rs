@@ -232,32 +232,12 @@ impl Engine {
         }
     }
 
-    /// What leaves another calendar of the account for this one must be able to, before it is in both.
-    async fn check_move(&self, target: &Target, event: EventId) -> Result<(), PullError> {
-        let account = self.accounts.account(&target.source.account).await.map_err(PullError::from)?;
-        for source in self.accounts.sources_of(&account).await.map_err(PullError::from)? {
-            let intent = self.calendars.intent(&source.id, event).await?;
-            let comes_here =
-                |intent: Intent| intent.want == Want::Gone && intent.after.as_ref() == Some(&target.source.id);
-            if !intent.is_some_and(comes_here) {
-                continue;
-            }
-            if let Some(linked) = record::link_of(&*self.store, &source.id, event).await? {
-                target.provider.may_move(&linked.remote).await?;
-            }
-        }
-        Ok(())
-    }
-
     async fn create(&self, target: &Target, out: &Outgoing, ours: &Object) -> Result<Done, PullError> {
         if self.has_to_leave(target, out.event).await? {
             return Ok(Done::Waits);
         }
         if self.carry_over(target, out, ours).await? {
             return Ok(Done::Again);
-        }
-        if out.row.last_revision > 1 || out.intent.cause == Cause::Move {
-            self.check_move(target, out.event).await?;
         }
         let key = IdempotencyKey::new(&format!("lineartime-{}", out.event));
         let sent = outward(target, out, ours);

@@ -128,7 +128,11 @@ impl Engine {
                 let object = Object::parse(octets).map_err(|error| Fault::Garbled(error.to_string()))?;
                 Some((version, object))
             }
-            Ok(None) | Err(Fault::Changed) => return Ok(false),
+            Ok(None) | Err(Fault::Changed) => {
+                // What others would be mailed about, though nobody wants that, is not moved at all.
+                target.provider.may_move(&agreed.remote).await?;
+                return Ok(false);
+            }
             // By a try whose answer was lost, or by somebody else.
             Err(Fault::Gone) => self.there(target, &edit, None).await?,
             Err(fault) => return Err(fault.into()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::{Gateway, desk};
+use super::{Gateway, desk, services};
 use crate::api::{self, Api};
 use crate::caldav;
 use crate::calendar::Pending;
@@ -38,12 +38,13 @@ pub(super) async fn bind(gateway: &Arc<Gateway>) -> Result<Server, Failure> {
     } else {
         caldav
     };
+    let oidc = services::oidc(&gateway.config, &gateway.users, &gateway.transport)?;
     let parties = Parties {
         caldav,
         api: api(gateway),
         feeds: Feeds::new(gateway.calendars.clone(), gateway.subscriptions.clone(), clock.clone())
             .with_accounts(gateway.accounts.clone()),
-        web: web::Pages::new(gateway.users.clone(), entropy.clone()).with_desk(desk::desk(gateway)),
+        web: web::Pages::new(gateway.users.clone(), entropy.clone()).with_desk(desk::desk(gateway)).with_oidc(oidc),
         oauth: Some(oauth::Service::new(
             gateway.accounts.clone(),
             gateway.sync.clone(),

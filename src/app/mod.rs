@@ -230,10 +230,7 @@ pub(crate) fn notes(config: &Config) -> Vec<Value> {
 fn without_effect(config: &Config) -> impl Iterator<Item = &'static str> {
     let usual = Config::default();
     let (limits, usual_limits) = (&config.limits, &usual.limits);
-    let set = [
-        ("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances),
-        ("oidc", config.oidc != usual.oidc),
-    ];
+    let set = [("limits.max_request_instances", limits.max_request_instances != usual_limits.max_request_instances)];
     set.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key)
 }
 

@@ -13,6 +13,8 @@ use crate::account::oauth::{App, OAuthService};
 use crate::account::{GoogleService, ICloudService, MicrosoftService, Services};
 use crate::cli::admin::Failure;
 use crate::config::{Config, Google, ICloud, Microsoft};
+use crate::identity::Users;
+use crate::identity::oidc::{self, Oidc};
 use crate::transport::{HttpTransport, Outfit, PrivateAddresses, Transport};
 
 /// The services that are configured.
@@ -44,6 +46,30 @@ pub(super) fn outfit(config: &Config) -> Result<Outfit, Failure> {
         http1_only: tls.http1_only,
         max_body: config.limits.max_upstream_body,
     })
+}
+
+/// The company's own service for signing in, if one is configured.
+pub(super) fn oidc(config: &Config, users: &Arc<Users>, guarded: &Arc<dyn Transport>) -> Result<Option<Oidc>, Failure> {
+    let oidc = &config.oidc;
+    let (Some(issuer), Some(client_id)) = (oidc.issuer.clone(), oidc.client_id.clone()) else { return Ok(None) };
+    let named = HttpTransport::with(PrivateAddresses::Allow, &outfit(config)?).map_err(Failure)?;
+    let settings = oidc::Settings {
+        issuer,
+        client_id,
+        client_secret: oidc.client_secret.clone(),
+        name: oidc.name.clone(),
+        scopes: oidc.scopes.clone(),
+        user_claim: oidc.user_claim.clone(),
+        groups_claim: oidc.groups_claim.clone(),
+        rules: oidc::Rules {
+            allowed_groups: oidc.allowed_groups.clone(),
+            admin_groups: oidc.admin_groups.iter().chain(&oidc.admin_group).cloned().collect(),
+            create_users: oidc.create_users,
+        },
+        redirect: format!("{}/oauth/oidc/callback", config.server.public_url.as_str().trim_end_matches('/')),
+    };
+    let ways = oidc::Ways { named: Arc::new(named), guarded: guarded.clone() };
+    Ok(Some(Oidc::new(settings, users.clone(), ways)))
 }
 
 fn icloud(config: &ICloud, guarded: &Arc<dyn Transport>) -> Result<Option<ICloudService>, Failure> {

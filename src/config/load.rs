@@ -214,6 +214,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let keys = "providers.tls.client_cert, client_key and client_cert_hosts";
         return wrong(format!("{keys} are set together, or not at all"));
     }
+    check_oidc(&config.oidc)?;
     if let Err(error) = crate::telemetry::check_level(&config.log.level) {
         return wrong(format!("log.level: {error}"));
     }
@@ -245,6 +246,26 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         return wrong("limits.max_request_body is smaller than limits.max_resource_size".to_owned());
     }
     Ok(())
+}
+
+/// Codes and tokens travel to the service, so it is asked over https; on this machine http will do.
+fn check_oidc(oidc: &super::Oidc) -> Result<(), ConfigError> {
+    let wrong = |text: &str| Err(ConfigError(text.to_owned()));
+    let Some(issuer) = &oidc.issuer else { return Ok(()) };
+    if oidc.client_id.is_none() {
+        return wrong("oidc.issuer is set, and oidc.client_id is not");
+    }
+    let url = url::Url::parse(issuer).ok();
+    let here = url.as_ref().and_then(url::Url::host).is_some_and(|host| match host {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    });
+    match url.as_ref().map(url::Url::scheme) {
+        Some("https") => Ok(()),
+        Some("http") if here => Ok(()),
+        _ => wrong("oidc.issuer is no https address such as https://login.example.org"),
+    }
 }
 
 #[cfg(test)]
@@ -374,6 +395,18 @@ mod tests {
             assert!(error.contains(name) && error.contains(part), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_sign_in_service_is_whole_and_asked_over_https() {
+        let oidc = |issuer: &str| load(&format!("[oidc]\nissuer = '{issuer}'\nclient_id = 'x'\n"), &[]);
+        for fine in ["https://login.example.org/realms/a", "http://localhost:9000", "http://[::1]:9000"] {
+            assert_eq!(oidc(fine).unwrap().oidc.issuer.as_deref(), Some(fine));
+        }
+        for bad in ["http://login.example.org", "login.example.org", "ftp://localhost"] {
+            assert!(oidc(bad).unwrap_err().contains("oidc.issuer"), "{bad}");
+        }
+        assert!(load("[oidc]\nissuer = 'https://a.example'\n", &[]).unwrap_err().contains("oidc.client_id"));
     }
 
     #[test]

@@ -409,13 +409,12 @@ impl Default for Webhooks {
     }
 }
 
-/// Signing in through another service. Not used in this version.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+/// Signing in at a company's own service (`OpenID` Connect).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Oidc {
-    /// The service.
-    #[serde(deserialize_with = "units::some_web_address")]
-    pub issuer: Option<Url>,
+    /// The service, letter by letter as it names itself.
+    pub issuer: Option<String>,
     /// The client that you registered there.
     pub client_id: Option<String>,
     /// Its secret.
@@ -423,8 +422,41 @@ pub struct Oidc {
     pub client_secret: Option<Secret>,
     /// A file that holds `client_secret`.
     pub client_secret_file: Option<PathBuf>,
-    /// Members of this group are administrators.
+    /// What people call the service; on the button.
+    pub name: String,
+    /// What is asked for beside `openid`.
+    pub scopes: Vec<String>,
+    /// The claim that holds the user name.
+    pub user_claim: String,
+    /// The claim that holds the groups.
+    pub groups_claim: String,
+    /// Members of any of these come in; everybody when there are none.
+    pub allowed_groups: Vec<String>,
+    /// Members of any of these are administrators.
+    pub admin_groups: Vec<String>,
+    /// One more of `admin_groups`.
     pub admin_group: Option<String>,
+    /// Whether somebody who signs in for the first time becomes a user.
+    pub create_users: bool,
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: None,
+            client_secret: None,
+            client_secret_file: None,
+            name: "your company".to_owned(),
+            scopes: vec!["profile".to_owned()],
+            user_claim: "preferred_username".to_owned(),
+            groups_claim: "groups".to_owned(),
+            allowed_groups: Vec::new(),
+            admin_groups: Vec::new(),
+            admin_group: None,
+            create_users: true,
+        }
+    }
 }
 
 /// What is written to stderr.

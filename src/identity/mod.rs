@@ -6,11 +6,12 @@
 //!
 //! Invariants: no secret is stored or logged in the clear; a wrong user costs the same time as a wrong password;
 //! changing or removing a password holds at once; nobody can lock a user out by failing under their name, for
-//! failures count per user *and* address. Never here: what a user may see of calendars.
+//! failures count per user *and* address. Or they sign in at their company's service (`oidc`). Never here: what a user may see of calendars.
 
 mod app_password;
 mod authenticate;
 pub mod basic;
+pub mod oidc;
 pub mod password;
 mod scope;
 mod session;

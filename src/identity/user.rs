@@ -147,6 +147,7 @@ impl Users {
         USERS.expect_present(&mut batch, user);
         USERS.delete(&mut batch, user);
         self.delete_app_passwords(user, &mut batch).await?;
+        self.delete_links(user, &mut batch).await?;
         commit(&*self.store, batch, || UserError::Unknown(user.clone())).await
     }
 
@@ -161,12 +162,16 @@ impl Users {
         password: &Secret,
         admin: bool,
     ) -> Result<(), UserError> {
-        check(password)?;
-        let hash = self.hasher.hash(password, &*self.entropy).await?;
-        let row = Row { admin, hash, generation: entropy::number(&*self.entropy), created: self.clock.now() };
+        let row = self.new_row(password, admin).await?;
         USERS.expect_absent(batch, user);
         USERS.put(batch, user, &row);
         Ok(())
+    }
+
+    pub(super) async fn new_row(&self, password: &Secret, admin: bool) -> Result<Row, UserError> {
+        check(password)?;
+        let hash = self.hasher.hash(password, &*self.entropy).await?;
+        Ok(Row { admin, hash, generation: entropy::number(&*self.entropy), created: self.clock.now() })
     }
 }
 

@@ -65,6 +65,7 @@ impl Route {
                 Some((token, "json")) => Self::Feed(token.to_owned(), Format::Json),
                 _ => Self::Nowhere,
             },
+            ["oauth", "oidc", ..] if Pages::owns(&segments) => Self::Page(segments),
             ["oauth", service, "start"] => OAuthService::named(service).map_or(Self::Nowhere, Self::OAuthStart),
             ["oauth", service, "callback"] => OAuthService::named(service).map_or(Self::Nowhere, Self::OAuthCallback),
             ["api", "webhooks", "google"] => Self::GoogleHook,

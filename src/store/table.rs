@@ -25,6 +25,8 @@ pub mod tables {
     pub const SETUP_LINK: TableId = TableId(4);
     /// Who is signed in on the pages.
     pub const SESSION: TableId = TableId(5);
+    /// Which user a person of a company's sign-in service is.
+    pub const OIDC_LINK: TableId = TableId(6);
     /// Connected logins.
     pub const ACCOUNT: TableId = TableId(10);
     /// Remote calendars.
@@ -103,6 +105,7 @@ pub mod tables {
         (APP_PASSWORD, "app_password"),
         (SETUP_LINK, "setup_link"),
         (SESSION, "session"),
+        (OIDC_LINK, "oidc_link"),
         (ACCOUNT, "account"),
         (SOURCE, "source"),
         (SIGN_IN, "sign_in"),

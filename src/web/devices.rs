@@ -20,7 +20,8 @@ use crate::identity::{AppPasswordId, UserError};
     ext = "html",
     source = r##"
 <h1>Devices</h1>
-<p>Each phone and computer gets a password of its own: one that is lost is taken away here, and the others stay signed in.</p>
+<p>Each phone and computer gets a password of its own: one that is lost is taken away here, and the others stay signed in.
+Calendar programs can't use your company's sign-in page, so they need one too if you come by that.</p>
 {% if !problem.is_empty() %}<p class="problem" role="alert">{{ problem }}</p>{% endif %}
 {% if let Some(made) = made %}
 <section class="card" aria-labelledby="made"><h2 id="made">Password for {{ made.label }}</h2>

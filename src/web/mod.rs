@@ -17,6 +17,7 @@ mod form;
 mod front;
 mod help;
 mod history;
+mod oidc;
 mod page;
 mod queue;
 mod request;
@@ -38,6 +39,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::id::UserId;
 use crate::identity::Users;
+use crate::identity::oidc::Oidc;
 use crate::jobs::Queue;
 use crate::subscription::Subscriptions;
 use crate::sync::{Engine, Verdict};
@@ -100,12 +102,13 @@ pub struct Pages {
     users: Arc<Users>,
     entropy: Arc<dyn Entropy>,
     desk: Option<Desk>,
+    oidc: Option<Oidc>,
 }
 
 impl Pages {
     /// Pages for signing in, and nothing behind them.
     pub fn new(users: Arc<Users>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { users, entropy, desk: None }
+        Self { users, entropy, desk: None, oidc: None }
     }
 
     /// The same with what signed-in people use.
@@ -115,9 +118,20 @@ impl Pages {
         self
     }
 
+    /// The same with a company's own service to sign in at, if there is one.
+    #[must_use]
+    pub fn with_oidc(mut self, oidc: Option<Oidc>) -> Self {
+        self.oidc = oidc;
+        self
+    }
+
     /// Whether a path is one of the pages'.
     pub fn owns(path: &[String]) -> bool {
-        path.first().is_none_or(|first| OWN.contains(&first.as_str()))
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            [] | ["oauth", "oidc", "start" | "callback"] => true,
+            [first, ..] => OWN.contains(first),
+        }
     }
 
     /// Answers a request for a page. `inside` asks this server itself.
@@ -138,6 +152,8 @@ impl Pages {
             [] if request.who.is_some() && self.desk.is_some() => page::go("/calendar", "", ""),
             [] => self.front(request).await,
             ["sign-in"] => self.sign_in_form(request),
+            ["oauth", "oidc", "start"] => self.oidc_start(request).await,
+            ["oauth", "oidc", "callback"] => self.oidc_callback(request).await,
             ["setup", token] => self.setup_form(request, token).await,
             ["assets", name] => assets::file(name).ok_or(Trouble::NotFound),
             ["help"] => help::index(request),
@@ -184,6 +200,7 @@ impl Pages {
             ["me", "password"] => self.change_password(request).await,
             ["me", "sessions"] => self.end_sessions(request).await,
             ["me", "zone"] => self.choose_zone(request).await,
+            ["me", "oidc"] => self.oidc_connect(request).await,
             _ => {
                 let desk = self.desk.as_ref().ok_or(Trouble::NotFound)?;
                 self.post_behind(desk, request, &path, inside).await

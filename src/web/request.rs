@@ -59,7 +59,7 @@ pub fn is_from_here(headers: &HeaderMap) -> bool {
     host.is_some() && host == field("host")
 }
 
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
     let pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)

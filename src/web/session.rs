@@ -26,6 +26,7 @@ use crate::vault::Secret;
 <input id="password" name="password" type="password" autocomplete="current-password" required maxlength="256"{% if !problem.is_empty() %} aria-describedby="problem"{% endif %}>
 <button class="main">Sign in</button>
 </form>
+{% if let Some((name, link)) = oidc %}<p><a class="button" href="{{ link }}">Sign in with {{ name }}</a></p>{% endif %}
 </div>
 "#
 )]
@@ -33,6 +34,8 @@ struct SignIn<'a> {
     problem: &'a str,
     user: &'a str,
     to: &'a str,
+    /// The company's service and the way there.
+    oidc: Option<(&'a str, String)>,
 }
 
 #[derive(Template)]
@@ -55,6 +58,14 @@ struct SignIn<'a> {
 <button>Change the password</button>
 </form>
 </section>
+{% if let Some(name) = oidc %}<section aria-labelledby="oidc-title">
+<h2 id="oidc-title">Sign in with {{ name }}</h2>
+<form method="post" action="/me/oidc" class="card">
+<input type="hidden" name="csrf" value="{{ csrf }}">
+<p class="hint">Connect your account there, and you can sign in here without this password. Calendar programs go on using app passwords.</p>
+<button>Connect</button>
+</form>
+</section>{% endif %}
 <section aria-labelledby="zone-title">
 <h2 id="zone-title">Time zone</h2>
 <form method="post" action="/me/zone" class="card row">
@@ -79,6 +90,7 @@ struct SignIn<'a> {
 struct Me<'a> {
     user: &'a str,
     problem: &'a str,
+    oidc: Option<&'a str>,
     zone: String,
     sessions: Vec<Browser>,
     csrf: String,
@@ -94,10 +106,10 @@ struct Browser {
 
 impl Pages {
     /// The form.
-    #[expect(clippy::unused_self, reason = "called like its neighbours, which use it")]
     pub(super) fn sign_in_form(&self, request: &Request<'_>) -> Answer {
         let ask = request.ask();
-        let content = SignIn { problem: "", user: "", to: inside(ask.get("to")) };
+        let to = inside(ask.get("to"));
+        let content = SignIn { problem: "", user: "", to, oidc: self.oidc_link(to) };
         Page { title: "Sign in", here: "", content: &content }.answer(request, StatusCode::OK)
     }
 
@@ -109,7 +121,7 @@ impl Pages {
         let form = request.form();
         let (user, to) = (form.get("user"), inside(form.get("to")));
         let again = |status, problem: &str| {
-            let content = SignIn { problem, user, to };
+            let content = SignIn { problem, user, to, oidc: self.oidc_link(to) };
             Page { title: "Sign in", here: "", content: &content }.answer(request, status)
         };
         let known = self.users.authenticate(user, &form.secret("password"), request.address).await;
@@ -166,7 +178,8 @@ impl Pages {
         };
         let sessions = self.users.sessions(user).await?.into_iter().map(browser).collect();
         let zone = zone.name().unwrap_or("UTC").to_owned();
-        let content = Me { user: user.as_str(), problem, zone, sessions, csrf: request.csrf() };
+        let oidc = self.oidc.as_ref().map(|oidc| oidc.name());
+        let content = Me { user: user.as_str(), problem, oidc, zone, sessions, csrf: request.csrf() };
         let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         Page { title: "You", here: "/me", content: &content }.answer(request, status)
     }
@@ -245,7 +258,7 @@ pub(super) fn agent<'a>(request: &'a Request<'_>) -> &'a str {
 }
 
 /// A path of ours, or nothing: nobody is sent elsewhere by a link to this page.
-fn inside(to: &str) -> &str {
+pub(super) fn inside(to: &str) -> &str {
     let fine = to.starts_with('/') && !to.starts_with("//") && !to.contains('\\') && !to.chars().any(char::is_control);
     if fine { to } else { "" }
 }

@@ -23,7 +23,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("id", &["store"]),
     ("dav", &["ical"]),
     ("jobs", &["store", "id"]),
-    ("identity", &["store", "vault", "id"]),
+    // Where people sign in elsewhere, that must be asked.
+    ("identity", &["store", "vault", "id", "transport"]),
     ("calendar", &["ical", "store", "jobs", "id"]),
     ("provider", &["ical", "dav", "transport", "id", "vault"]),
     ("account", &["provider", "calendar", "store", "vault", "transport", "id", "ical", "jobs"]),

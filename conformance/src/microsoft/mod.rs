@@ -214,21 +214,7 @@ impl Simulator {
                 return Reply::json(200, &self.with(|state| json!(std::mem::take(&mut state.service.requests))));
             }
             "state" => return Reply::json(200, &self.with(|state| state.told())),
-            "calendar" => {
-                let can_edit = body.get("canEdit").and_then(Value::as_bool).unwrap_or(true);
-                let id = self.with(|state| {
-                    let mailbox = &mut state.service.mailbox;
-                    let id = mailbox.add_calendar(&text("name"), can_edit);
-                    if let Some(group) = body.get("group").and_then(Value::as_str) {
-                        mailbox.groups.insert(id.clone(), group.to_owned());
-                    }
-                    if let (Some(owner), Some(calendar)) = (body.get("owner"), mailbox.calendars.get_mut(&id)) {
-                        calendar.insert("owner".to_owned(), owner.clone());
-                    }
-                    id
-                });
-                return Reply::json(200, &json!({"id": id}));
-            }
+            "calendar" => return Reply::json(200, &json!({"id": self.with(|state| state.add_calendar(&body))})),
             "calendar-id" => {
                 let renamed = self.with(|state| {
                     state.service.subscriptions.end(None);
@@ -240,13 +226,7 @@ impl Simulator {
                 let told = body.get("told").and_then(Value::as_bool).unwrap_or(true);
                 state.service.mailbox.change_ids(told);
             }),
-            "zone-name" => self.with(|state| {
-                let (mailbox, id) = (&mut state.service.mailbox, text("id"));
-                if let Some(item) = mailbox.items.get_mut(&id) {
-                    item.zone_name = Some(text("name"));
-                }
-                mailbox.touch(&id);
-            }),
+            "zone-name" => self.with(|state| state.name_zone(&text("id"), &text("name"))),
             "invite" => {
                 let event = body.get("event").cloned().unwrap_or_default();
                 let made = self.with(|state| {
@@ -289,6 +269,30 @@ impl Simulator {
 }
 
 impl State {
+    /// Adds a calendar as `body` describes it: its id.
+    fn add_calendar(&mut self, body: &Value) -> String {
+        let can_edit = body.get("canEdit").and_then(Value::as_bool).unwrap_or(true);
+        let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+        let mailbox = &mut self.service.mailbox;
+        let id = mailbox.add_calendar(name, can_edit);
+        if let Some(group) = body.get("group").and_then(Value::as_str) {
+            mailbox.groups.insert(id.clone(), group.to_owned());
+        }
+        if let (Some(owner), Some(calendar)) = (body.get("owner"), mailbox.calendars.get_mut(&id)) {
+            calendar.insert("owner".to_owned(), owner.clone());
+        }
+        id
+    }
+
+    /// The times of an event are told in this zone from now on.
+    fn name_zone(&mut self, id: &str, name: &str) {
+        let mailbox = &mut self.service.mailbox;
+        if let Some(item) = mailbox.items.get_mut(id) {
+            item.zone_name = Some(name.to_owned());
+        }
+        mailbox.touch(id);
+    }
+
     fn told(&self) -> Value {
         json!({
             "refreshes": self.identity.refreshes, "refresh_tokens": self.identity.refresh,

@@ -17,19 +17,21 @@ from harness.tools import npm
 
 
 class Browser:
-    """Keeps cookies, and follows one redirect at a time."""
+    """Keeps cookies, and follows one redirect at a time. With `https` it comes through a proxy that speaks that."""
 
-    def __init__(self, gateway):
+    def __init__(self, gateway, https=False):
         class Stay(urllib.request.HTTPRedirectHandler):
             def redirect_request(self, *_):
                 return None
-        self.gateway, self.jar = gateway, http.cookiejar.CookieJar()
+        policy = http.cookiejar.DefaultCookiePolicy(secure_protocols=("http", "https") if https else ("https",))
+        self.gateway, self.jar = gateway, http.cookiejar.CookieJar(policy)
+        self.always = {"X-Forwarded-Proto": "https"} if https else {}
         self.opener = urllib.request.build_opener(Stay, urllib.request.HTTPCookieProcessor(self.jar))
 
     def get(self, url, form=None, **headers):
         """Status, place and text."""
         data = urllib.parse.urlencode(form).encode() if form is not None else None
-        request = urllib.request.Request(urllib.parse.urljoin(self.gateway.url, url), data=data, headers=headers)
+        request = urllib.request.Request(urllib.parse.urljoin(self.gateway.url, url), data=data, headers=self.always | headers)
         try:
             answer = self.opener.open(request, timeout=30)
         except urllib.error.HTTPError as other:
@@ -220,6 +222,21 @@ def test_a_service_that_is_away_is_said_so_and_is_back(world, login):
     status, _, text = Browser(gateway).get("/oauth/oidc/start")
     assert status == 502 and "can&#39;t be reached" in text
     assert Browser(gateway).get("/sign-in")[0] == 200
+
+
+def test_over_https_every_cookie_that_lets_in_is_this_hosts_alone(world, login):
+    gateway = world(server__trusted_proxies="127.0.0.1")
+    browser = Browser(gateway, https=True)
+    answer = browser.begin()
+    assert [cookie.name for cookie in browser.jar] == ["__Host-lineartime_oidc"]
+    assert browser.get(answer)[0] == 303 and browser.who() == "ana"
+    cookies = {cookie.name: cookie for cookie in browser.jar}
+    own = cookies["__Host-lt_session"]
+    assert own.secure and own.path == "/" and not own.domain_specified and "lt_session" not in cookies
+    stranger = Browser(gateway, https=True)
+    assert stranger.get("/me", Cookie="lt_session=" + own.value)[0] == 303, "what a neighbour could have set is not believed"
+    assert browser.get("/sign-out", {"csrf": browser.csrf()})[0] == 303
+    assert browser.who() is None and "__Host-lt_session" not in {cookie.name for cookie in browser.jar}
 
 
 def test_without_settings_there_is_no_trace_of_it(gateway):

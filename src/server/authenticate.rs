@@ -62,7 +62,7 @@ pub(super) async fn session(
     if !origin.private && !plain_is_fine {
         return Err(SignIn::Overheard);
     }
-    let token = session_token(headers).ok_or(SignIn::Needed)?;
+    let token = session_token(headers, origin.https).ok_or(SignIn::Needed)?;
     match users.session(&token).await {
         Ok(who) => who.ok_or(SignIn::Needed),
         Err(error) => {

@@ -46,7 +46,7 @@ use crate::sync::{Engine, Verdict};
 
 use page::Answer;
 use request::Trouble;
-pub use request::{COOKIE, Request, is_from_here, session_token};
+pub use request::{Request, is_from_here, session_token};
 pub use selftest::{Asked, Inside, Told};
 
 /// What stands behind the pages of signed-in people.

@@ -83,8 +83,8 @@ impl Pages {
         let new = NewSignIn { browser: &browser, address: request.address, to, connect };
         let link = oidc.begin(new).await?;
         let secure = if request.https { "; Secure" } else { "" };
-        let value = browser.expose_str().unwrap_or_default();
-        let cookie = format!("{COOKIE}={value}; Path=/oauth/oidc/; Max-Age=600; HttpOnly; SameSite=Lax{secure}");
+        let (name, value) = (own_cookie(request.https), browser.expose_str().unwrap_or_default());
+        let cookie = format!("{name}={value}; Path=/; Max-Age=600; HttpOnly; SameSite=Lax{secure}");
         let cookie = HeaderValue::from_str(&cookie).map_err(|_| OidcError::Unknown)?;
         Ok((link.into(), cookie))
     }
@@ -92,7 +92,7 @@ impl Pages {
     /// Takes what the service has sent the browser back with, and begins a session.
     pub(super) async fn oidc_callback(&self, request: &Request<'_>) -> Answer {
         let oidc = self.oidc.as_ref().ok_or(Trouble::NotFound)?;
-        let browser = cookie(request.headers, COOKIE).map(|text| Secret::new(text.as_bytes()));
+        let browser = cookie(request.headers, own_cookie(request.https)).map(|text| Secret::new(text.as_bytes()));
         let present = request.who.as_ref().map(|who| &who.user);
         let signed_in = match oidc.finish(request.query, browser.as_ref(), present).await {
             Ok(signed_in) => signed_in,
@@ -121,5 +121,9 @@ fn refused(request: &Request<'_>, error: OidcError) -> Answer {
     Ok(front::trouble(request, status, "You are not signed in", &error.to_string()))
 }
 
-const COOKIE: &str = "lineartime_oidc";
+/// Over https one that no neighbour's name can set: else the end of a stranger's sign-in could be planted here.
+fn own_cookie(https: bool) -> &'static str {
+    if https { "__Host-lineartime_oidc" } else { "lineartime_oidc" }
+}
+
 const START: &str = "/oauth/oidc/start";

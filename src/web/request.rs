@@ -39,12 +39,21 @@ pub struct Request<'a> {
     pub who: Option<Who>,
 }
 
-/// The cookie that holds a session's token.
-pub const COOKIE: &str = "lt_session";
+/// The cookie that holds a session's token, over plain HTTP.
+pub(super) const COOKIE: &str = "lt_session";
+
+/// The same over https. Browsers take this name from this very host and over https alone (RFC 6265bis 4.1.3.2), so neither
+/// a neighbour's name nor somebody on the way can put a session of theirs in its place.
+pub(super) const HOST_COOKIE: &str = "__Host-lt_session";
+
+/// The name of the session's cookie. Over https no other is believed.
+pub(super) fn session_cookie(https: bool) -> &'static str {
+    if https { HOST_COOKIE } else { COOKIE }
+}
 
 /// The token of a session, if the request brings one.
-pub fn session_token(headers: &HeaderMap) -> Option<Secret> {
-    cookie(headers, COOKIE).map(|text| Secret::new(text.as_bytes()))
+pub fn session_token(headers: &HeaderMap, https: bool) -> Option<Secret> {
+    cookie(headers, session_cookie(https)).map(|text| Secret::new(text.as_bytes()))
 }
 
 /// Whether a request that changes something was made by a page of ours: what a browser adds and no page can forge.
@@ -83,7 +92,7 @@ impl Request<'_> {
 
     /// The token that this session's forms carry.
     pub(super) fn csrf(&self) -> String {
-        let Some(token) = session_token(self.headers) else { return String::new() };
+        let Some(token) = session_token(self.headers, self.https) else { return String::new() };
         let digest = Sha256::new().chain_update(b"form of ").chain_update(token.expose()).finalize();
         data_encoding::BASE32_NOPAD.encode(digest.get(..16).unwrap_or_default()).to_ascii_lowercase()
     }
@@ -240,7 +249,11 @@ mod tests {
     fn cookies_are_found_among_others() {
         let mut headers = HeaderMap::new();
         headers.insert("cookie", "a=1; lt_session=abc; b=2".parse().unwrap());
-        assert_eq!(session_token(&headers).unwrap().expose_str(), Some("abc"));
+        assert_eq!(session_token(&headers, false).unwrap().expose_str(), Some("abc"));
+        assert!(session_token(&headers, true).is_none(), "over https anybody near could have set this one");
+        headers.append("cookie", "__Host-lt_session=def".parse().unwrap());
+        assert_eq!(session_token(&headers, true).unwrap().expose_str(), Some("def"));
+        assert_eq!(session_token(&headers, false).unwrap().expose_str(), Some("abc"));
         assert!(cookie(&headers, "c").is_none());
     }
 }

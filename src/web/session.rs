@@ -6,7 +6,7 @@ use http::header::{HeaderValue, SET_COOKIE};
 use http::{Response, StatusCode};
 
 use super::page::{Answer, Page, done, go};
-use super::request::{COOKIE, Request, Trouble, is_from_here, session_token};
+use super::request::{COOKIE, HOST_COOKIE, Request, Trouble, is_from_here, session_cookie, session_token};
 use super::{Pages, time};
 use crate::identity::{AuthError, LONGEST_SESSION, SessionId, Via, password};
 use crate::vault::Secret;
@@ -157,10 +157,7 @@ impl Pages {
             self.users.end_sessions(user, |id| id == own).await?;
         }
         let mut response = done("/sign-in", "You are signed out.")?;
-        let ended = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
-        if let Ok(ended) = HeaderValue::from_str(&ended) {
-            response.headers_mut().append(SET_COOKIE, ended);
-        }
+        forget(&mut response, request.https);
         Ok(response)
     }
 
@@ -243,12 +240,25 @@ impl Pages {
 /// Gives the browser its session.
 pub(super) fn remember(response: &mut Response<Bytes>, token: &Secret, https: bool) {
     let secure = if https { "; Secure" } else { "" };
-    let token = token.expose_str().unwrap_or_default();
+    let (name, token) = (session_cookie(https), token.expose_str().unwrap_or_default());
     let age = LONGEST_SESSION.as_secs();
-    let cookie = format!("{COOKIE}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
+    let cookie = format!("{name}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(mut cookie) = HeaderValue::from_str(&cookie) {
         cookie.set_sensitive(true);
         response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}
+
+/// Takes the session from the browser, also under the name of earlier versions.
+fn forget(response: &mut Response<Bytes>, https: bool) {
+    for (name, secure) in [(COOKIE, ""), (HOST_COOKIE, "; Secure")] {
+        let ended = format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{secure}");
+        // A browser refuses the second over plain HTTP, where there is none to end.
+        if let Ok(ended) = HeaderValue::from_str(&ended)
+            && (https || secure.is_empty())
+        {
+            response.headers_mut().append(SET_COOKIE, ended);
+        }
     }
 }
 
@@ -265,5 +275,34 @@ pub(super) fn inside(to: &str) -> &str {
 
 /// Whether the request brings a session's token at all: then it is one that has ended.
 pub(super) fn had_session(request: &Request<'_>) -> bool {
-    session_token(request.headers).is_some()
+    session_token(request.headers, request.https).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookies(response: &Response<Bytes>) -> Vec<&str> {
+        response.headers().get_all(SET_COOKIE).iter().map(|field| field.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn over_https_the_cookie_is_this_hosts_alone_and_both_names_end() {
+        let mut response = Response::new(Bytes::new());
+        remember(&mut response, &Secret::new("t"), true);
+        let [cookie] = cookies(&response)[..] else { panic!() };
+        assert!(cookie.starts_with("__Host-lt_session=t; Path=/; ") && cookie.ends_with("; Secure"), "{cookie}");
+        assert!(!cookie.contains("Domain"), "{cookie}");
+        let mut response = Response::new(Bytes::new());
+        remember(&mut response, &Secret::new("t"), false);
+        assert!(cookies(&response)[0].starts_with("lt_session=t; Path=/; "));
+        let mut response = Response::new(Bytes::new());
+        forget(&mut response, true);
+        let [old, new] = cookies(&response)[..] else { panic!() };
+        assert!(old.starts_with("lt_session=; Path=/; Max-Age=0"), "{old}");
+        assert!(new.starts_with("__Host-lt_session=; Path=/; Max-Age=0") && new.ends_with("; Secure"), "{new}");
+        let mut response = Response::new(Bytes::new());
+        forget(&mut response, false);
+        assert_eq!(cookies(&response).len(), 1);
+    }
 }

@@ -23,7 +23,7 @@ def key():
 class Login:
     """Whoever comes to the page of this service is `person`, without being asked."""
 
-    client_id, client_secret = "lineartime", "a secret: with/signs"
+    client_id, client_secret = "lineartime", "a secret: with/signs + that must be escaped"
 
     def __init__(self):
         self.key, self.other_key = key(), key()

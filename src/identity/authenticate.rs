@@ -150,7 +150,7 @@ impl Users {
     ) -> Result<bool, AuthError> {
         let Some(name) = name else {
             self.admit("", peer)?;
-            let right = self.hasher.verify(password, None).await.map_err(|_| AuthError::Busy)?;
+            let right = self.hasher.verify(password, None, peer).await.map_err(|_| AuthError::Busy)?;
             self.admit("", peer)?;
             return Ok(right);
         };
@@ -161,7 +161,7 @@ impl Users {
         let Err(place) = self.remembered.until.get_value_or_guard_async(&mark).await else { return Ok(true) };
         self.admit(name.as_str(), peer)?;
         let hash = row.map(|row| row.hash.as_str());
-        let right = self.hasher.verify(password, hash).await.map_err(|_| AuthError::Busy)?;
+        let right = self.hasher.verify(password, hash, peer).await.map_err(|_| AuthError::Busy)?;
         // Many guesses at once tell no more than as many one after the other.
         self.admit(name.as_str(), peer)?;
         if right {

@@ -1,10 +1,12 @@
 //! Passwords that people choose: slow hashes off the reactor, and a word on weak ones.
 //!
 //! Argon2id with 19 MiB, two passes, one lane (OWASP's first choice) costs tens of milliseconds; so few run at
-//! once, and when too many wait the caller is told to come back rather than being kept.
+//! once, and when too many wait the caller is told to come back rather than being kept. One network has a quarter of the
+//! places that wait, so whoever guesses from there keeps nobody else out.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -13,6 +15,7 @@ use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
+use super::throttle::network;
 use crate::entropy::Entropy;
 use crate::vault::Secret;
 
@@ -24,8 +27,15 @@ pub(super) struct Busy;
 #[derive(Debug)]
 pub(super) struct Hasher {
     permits: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    waiting: Mutex<Waiting>,
     max_waiting: usize,
+}
+
+/// How many have a place, in all and of each network that has any.
+#[derive(Debug, Default)]
+struct Waiting {
+    all: usize,
+    of: HashMap<IpAddr, usize>,
 }
 
 /// What is verified when the user is unknown, so that this takes the same time. No password has this hash.
@@ -33,7 +43,7 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGlzIGhlcmUu$bm9ib2
 
 impl Hasher {
     pub(super) fn new(at_once: usize, max_waiting: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(at_once.max(1))), waiting: AtomicUsize::new(0), max_waiting }
+        Self { permits: Arc::new(Semaphore::new(at_once.max(1))), waiting: Mutex::default(), max_waiting }
     }
 
     /// The password as a PHC string with a new salt.
@@ -41,19 +51,19 @@ impl Hasher {
         let mut salt = [0; 16];
         entropy.fill(&mut salt);
         let password = normal(password);
-        self.run(move || argon2().hash_password_with_salt(&password, &salt).map(|hash| hash.to_string()))
+        self.run(None, move || argon2().hash_password_with_salt(&password, &salt).map(|hash| hash.to_string()))
             .await?
             // The parameters and the salt's length are ours and right, so hashing can only run out of memory.
             .map_err(|_| Busy)
     }
 
-    /// Whether the password has this hash. Without a hash it takes as long, and says no.
-    pub(super) async fn verify(&self, password: &Secret, hash: Option<&str>) -> Result<bool, Busy> {
+    /// Whether the password that came from `peer` has this hash. Without a hash it takes as long, and says no.
+    pub(super) async fn verify(&self, password: &Secret, hash: Option<&str>, peer: IpAddr) -> Result<bool, Busy> {
         let known = hash.is_some();
         let hash = hash.unwrap_or(NOBODY).to_owned();
         let password = normal(password);
         let right = self
-            .run(move || {
+            .run(Some(peer), move || {
                 let Ok(hash) = PasswordHash::new(&hash) else { return false };
                 argon2().verify_password(&password, &hash).is_ok()
             })
@@ -61,8 +71,12 @@ impl Hasher {
         Ok(right && known)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
-        let _place = self.queue()?;
+    async fn run<T: Send + 'static>(
+        &self,
+        peer: Option<IpAddr>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let _place = self.queue(peer)?;
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Busy)?;
         let done = tokio::task::spawn_blocking(move || {
             let result = work();
@@ -72,19 +86,40 @@ impl Hasher {
         done.await.map_err(|_| Busy)
     }
 
-    fn queue(&self) -> Result<Place<'_>, Busy> {
-        let place = Place(&self.waiting);
-        let before = self.waiting.fetch_add(1, Ordering::AcqRel);
-        if before >= self.max_waiting { Err(Busy) } else { Ok(place) }
+    fn queue(&self, peer: Option<IpAddr>) -> Result<Place<'_>, Busy> {
+        // This machine stands for many people: those behind a proxy that nobody has named as trusted.
+        let from = peer.filter(|peer| !peer.to_canonical().is_loopback()).map(network);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = from.and_then(|from| waiting.of.get(&from).copied()).unwrap_or(0);
+        if waiting.all >= self.max_waiting || own >= (self.max_waiting / SHARE).max(1) {
+            return Err(Busy);
+        }
+        waiting.all += 1;
+        if let Some(from) = from {
+            waiting.of.insert(from, own + 1);
+        }
+        Ok(Place { waiting: &self.waiting, from })
     }
 }
 
+/// One network has one in so many of the places.
+const SHARE: usize = 4;
+
 /// A place among those who wait; given back when dropped.
-struct Place<'a>(&'a AtomicUsize);
+struct Place<'a> {
+    waiting: &'a Mutex<Waiting>,
+    from: Option<IpAddr>,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.all = waiting.all.saturating_sub(1);
+        let Some(from) = self.from else { return };
+        match waiting.of.get_mut(&from) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(waiting.of.remove(&from)),
+        }
     }
 }
 
@@ -195,6 +230,8 @@ mod tests {
     use super::*;
     use crate::entropy::SeededEntropy;
 
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
     #[tokio::test]
     async fn a_hash_verifies_its_password_in_any_spelling_and_no_other() {
         let hasher = Hasher::new(2, 8);
@@ -203,10 +240,10 @@ mod tests {
         let hash = hasher.hash(&composed, &entropy).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let decomposed = Secret::from("gru\u{308}n und blau".to_owned());
-        assert_eq!(hasher.verify(&decomposed, Some(&hash)).await, Ok(true));
-        assert_eq!(hasher.verify(&Secret::from("gelb".to_owned()), Some(&hash)).await, Ok(false));
-        assert_eq!(hasher.verify(&composed, None).await, Ok(false));
-        assert_eq!(hasher.verify(&composed, Some("no hash")).await, Ok(false));
+        assert_eq!(hasher.verify(&decomposed, Some(&hash), HOME).await, Ok(true));
+        assert_eq!(hasher.verify(&Secret::from("gelb".to_owned()), Some(&hash), HOME).await, Ok(false));
+        assert_eq!(hasher.verify(&composed, None, HOME).await, Ok(false));
+        assert_eq!(hasher.verify(&composed, Some("no hash"), HOME).await, Ok(false));
         assert_ne!(hasher.hash(&composed, &entropy).await.unwrap(), hash, "a salt of its own");
     }
 
@@ -222,10 +259,29 @@ mod tests {
     async fn who_comes_when_too_many_wait_is_sent_away() {
         let hasher = Hasher::new(1, 1);
         let password = Secret::from("x".to_owned());
-        let first = hasher.verify(&password, None);
-        let second = hasher.verify(&password, None);
+        let first = hasher.verify(&password, None, HOME);
+        let second = hasher.verify(&password, None, HOME);
         assert_eq!(tokio::join!(first, second), (Ok(false), Err(Busy)));
-        assert_eq!(hasher.verify(&password, None).await, Ok(false));
+        assert_eq!(hasher.verify(&password, None, HOME).await, Ok(false));
+    }
+
+    #[test]
+    fn one_network_has_a_quarter_of_the_places_and_gives_them_back() {
+        let hasher = Hasher::new(1, 8);
+        let take = |address: &str| hasher.queue(Some(address.parse().unwrap()));
+        let own = [take("2001:db8::1"), take("2001:db8::2")];
+        assert!(own.iter().all(Result::is_ok));
+        assert!(take("2001:db8::ffff").is_err(), "a /64 is one");
+        let others = [take("2001:db8:0:1::1"), take("192.0.2.1"), take("::ffff:192.0.2.1")];
+        assert!(others.iter().all(Result::is_ok));
+        assert!(take("192.0.2.1").is_err());
+        let here = [take("127.0.0.1"), take("::1"), take("127.0.0.1")];
+        assert!(here.iter().all(Result::is_ok), "this machine stands for many");
+        assert!(take("192.0.2.2").is_err() && take("127.0.0.1").is_err(), "and no more than there are");
+        drop((own, others, here));
+        assert!(take("2001:db8::1").is_ok());
+        let waiting = hasher.waiting.lock().unwrap();
+        assert!(waiting.all == 0 && waiting.of.is_empty());
     }
 
     #[test]

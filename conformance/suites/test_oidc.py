@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.gateway import Gateway
-from harness.oidc import Login
+from harness.oidc import Login, key
 from harness.process import Program, answers, free_port, wait_until
 from harness.tools import npm
 
@@ -202,7 +202,7 @@ def test_a_local_user_is_nobody_elses_until_they_connect(world, login):
     assert fresh.who() is None
 
 
-def test_names_follow_the_rules_and_nobody_is_made_where_that_is_off(world, login):
+def test_nobody_is_made_where_that_is_off(world, login):
     gateway = world(oidc__create_users="false")
     status, _, text = Browser(gateway).sign_in()
     assert status == 403 and "Nobody on this server" in text and users(gateway) == {}
@@ -214,6 +214,15 @@ def test_names_follow_the_rules_of_names(world, login):
         login.person["preferred_username"] = name
         assert Browser(gateway).sign_in()[0] == 400, name
     assert users(gateway) == {}
+
+
+def test_a_service_may_change_its_keys(world, login):
+    gateway = world()
+    assert Browser(gateway).sign_in()[0] == 303
+    browser = Browser(gateway)
+    answer = browser.begin()
+    login.key = key()
+    assert browser.get(answer)[0] == 303, "the keys are those of this moment"
 
 
 def test_a_service_that_is_away_is_said_so_and_is_back(world, login):

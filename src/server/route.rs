@@ -163,6 +163,8 @@ mod tests {
             ("POST", "/api/webhooks/other", Route::Nowhere),
             ("GET", "/setup/abc", Route::Page(vec!["setup".into(), "abc".into()])),
             ("GET", "/oauth/google/callback", Route::OAuthCallback(OAuthService::Google)),
+            ("GET", "/oauth/oidc/callback", Route::Page(["oauth", "oidc", "callback"].map(Into::into).to_vec())),
+            ("GET", "/oauth/oidc/elsewhere", Route::Nowhere),
             ("GET", "/oauth/other/start", Route::Nowhere),
             ("POST", "/api/webhooks/google", Route::GoogleHook),
             ("POST", "/api/webhooks/microsoft", Route::MicrosoftHook),

@@ -14,7 +14,6 @@ use super::request::{Request, Trouble, cookie, is_from_here};
 use super::session::{agent, inside, remember};
 use crate::entropy;
 use crate::id::UserId;
-use crate::identity::UserError;
 use crate::identity::oidc::{NewSignIn, Oidc, OidcError};
 use crate::vault::Secret;
 
@@ -111,8 +110,7 @@ impl Pages {
 fn refused(request: &Request<'_>, error: OidcError) -> Answer {
     tracing::info!(why = error.word(), "a sign-in at the company's service came to nothing");
     let status = match error {
-        OidcError::User(UserError::Store(error)) => return Err(Trouble::later(error)),
-        OidcError::User(_) => return Err(Trouble::later(error)),
+        OidcError::User(error) => return Err(Trouble::later(error)),
         OidcError::Unreachable(_) => StatusCode::BAD_GATEWAY,
         OidcError::NotInGroup | OidcError::NotKnownHere => StatusCode::FORBIDDEN,
         OidcError::NameTaken(_) | OidcError::LinkedElsewhere => StatusCode::CONFLICT,

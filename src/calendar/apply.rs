@@ -220,6 +220,10 @@ impl Calendars {
 
     /// The event, which is still in generation `seen`, was moved at its provider from one collection to another while `intent`
     /// was waiting: it is in the other one now, and the wish goes to that one's source as whoever had it wished it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what, from where to where, by which wish: a struct would only repeat the names"
+    )]
     pub(crate) async fn relocate(
         &self,
         user: &UserId,

@@ -72,7 +72,7 @@ async fn perform(args: Args) -> Result<Option<Answer>, Failure> {
     failpoint::arm().map_err(|error| Failure(error.to_string()))?;
     match command {
         Command::Serve => {
-            app::serve(loaded.config).await?;
+            Box::pin(app::serve(loaded.config)).await?;
             Ok(None)
         }
         Command::CheckConfig => Ok(Some(check(&loaded))),

@@ -8,6 +8,7 @@ use http::{Response, StatusCode};
 use super::page::{Answer, Page, done, go};
 use super::request::{COOKIE, HOST_COOKIE, Request, Trouble, is_from_here, session_cookie, session_token};
 use super::{Pages, time};
+use crate::identity::oidc::Oidc;
 use crate::identity::{AuthError, LONGEST_SESSION, SessionId, Via, password};
 use crate::vault::Secret;
 
@@ -175,7 +176,7 @@ impl Pages {
         };
         let sessions = self.users.sessions(user).await?.into_iter().map(browser).collect();
         let zone = zone.name().unwrap_or("UTC").to_owned();
-        let oidc = self.oidc.as_ref().map(|oidc| oidc.name());
+        let oidc = self.oidc.as_ref().map(Oidc::name);
         let content = Me { user: user.as_str(), problem, oidc, zone, sessions, csrf: request.csrf() };
         let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         Page { title: "You", here: "/me", content: &content }.answer(request, status)

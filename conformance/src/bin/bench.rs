@@ -48,7 +48,7 @@ impl Options {
             peers: None,
             servers: Vec::new(),
             time: Duration::from_secs(2),
-            patience: Duration::from_secs(120),
+            patience: Duration::from_mins(2),
         };
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));

@@ -254,9 +254,8 @@ impl Oidc {
             .set_allowed_algs(ALGORITHMS)
             .set_time_fn(move || chrono::DateTime::from_timestamp(clock.now().as_second(), 0).unwrap_or_default());
         let nonce = Nonce::new(begun.nonce.expose_str().unwrap_or_default().to_owned());
-        let verified =
-            token.claims(&checks, &nonce).map_err(|error| OidcError::NotTrusted(way::failed_check(&error)))?;
-        let subject = verified.subject().clone();
+        let proven = token.claims(&checks, &nonce).map_err(|error| OidcError::NotTrusted(way::failed_check(&error)))?;
+        let subject = proven.subject().clone();
         // The same octets that were verified, with the claims that are the company's own.
         let mut claims = person::payload(&token.to_string()).ok_or(OidcError::NotTrusted("ID token"))?;
         if self.lacks_claims(&claims)

@@ -437,7 +437,8 @@ fn what_is_no_event_or_more_than_outlook_takes_is_refused_by_name() {
     use super::refusal::Refusal;
     const START: &str = "DTSTART:20261207T090000Z\n";
     let refusal = |lines: &str| project(&object(lines), &mailbox()).map(drop).unwrap_err();
-    let people: String = (0..501).map(|number| format!("ATTENDEE:mailto:p{number}@example.com\n")).collect();
+    let people: Vec<String> = (0..501).map(|number| format!("ATTENDEE:mailto:p{number}@example.com\n")).collect();
+    let people = people.concat();
     let series = format!("{START}RRULE:FREQ=DAILY;COUNT=5\n");
     let table = [
         (format!("{START}ORGANIZER:mailto:ada@example.com\n{people}"), Refusal::TooManyPeople),

@@ -9,7 +9,6 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use divan::Bencher;
-use http::StatusCode;
 use lineartime::dav::multistatus::Detail;
 use lineartime::dav::{Href, Multistatus, MultistatusWriter, Report, name};
 use lineartime::ical::{self, Budget, DataRequest, Object, TimeRange, Zone};
@@ -22,9 +21,10 @@ mod seed;
 
 /// Prepared once, done often.
 type Work = Box<dyn Fn()>;
+/// An operation by its name, with what prepares it.
+type Operation = (&'static str, fn() -> Work);
 
-/// The operations by name, each with what prepares it.
-const OPERATIONS: [(&str, fn() -> Work); 10] = [
+const OPERATIONS: [Operation; 10] = [
     ("parse", parse),
     ("meaning", meaning),
     ("expand", expand),
@@ -49,7 +49,7 @@ fn main() {
 fn operation(bencher: Bencher<'_, '_>, name: &str) {
     let (_, prepare) = OPERATIONS.iter().find(|(known, _)| *known == name).expect("one of them");
     let work = prepare();
-    bencher.bench_local(|| work());
+    bencher.bench_local(work);
 }
 
 const OBJECTS: u32 = 200;
@@ -151,7 +151,8 @@ fn hrefs() -> Vec<Href> {
 
 /// A multiget of 500 names.
 fn read_report() -> Work {
-    let asked: String = hrefs().iter().map(|href| format!("<D:href>{}</D:href>", href.as_str())).collect();
+    let asked: Vec<String> = hrefs().iter().map(|href| format!("<D:href>{}</D:href>", href.as_str())).collect();
+    let asked = asked.concat();
     let body = format!(
         "<C:calendar-multiget xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:params:xml:ns:caldav\"><D:prop><D:getetag/></D:prop>{asked}\
          </C:calendar-multiget>"
@@ -161,13 +162,13 @@ fn read_report() -> Work {
 
 /// 500 names and tags, written as we answer and read as we read an upstream's answer.
 fn multistatus() -> Work {
-    let hrefs = hrefs();
+    let (hrefs, gone) = (hrefs(), Href::parse("/dav/calendars/ana/unified/gone.ics").expect("a path"));
     Box::new(move || {
         let mut answer = MultistatusWriter::new(Detail::Full);
         for href in &hrefs {
             answer.member(href).text(&name::dav::GETETAG, "\"0123456789abcdef\"").missing(&name::dav::DISPLAYNAME);
         }
-        answer.status(&hrefs[0], StatusCode::NOT_FOUND);
+        answer.gone(&gone);
         let read = Multistatus::parse(&answer.finish(Some("token")));
         assert!(black_box(read).is_ok());
     })
